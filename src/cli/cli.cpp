@@ -1,0 +1,65 @@
+// Parses the command line, runs one subcommand, turns errors into exit codes.
+#include "src/cli/cli.h"
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+
+#include "src/base/error.h"
+#include "src/base/parallel_for.h"
+
+namespace dslite {
+namespace {
+
+struct Subcommand {
+  const char* name;
+  const char* description;
+  Command (*add)(CLI::App&);
+};
+
+// In the order of a model's life; `dslite --help` lists them so.
+const std::vector<Subcommand>& subcommands() {
+  static const std::vector<Subcommand> table = {
+  };
+  return table;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("dslite: pre-train, fine-tune, run and export models of the DeepSeek-V2 family.", "dslite");
+  app.require_subcommand(1);
+  int threads = num_threads();
+  std::function<int()> chosen;
+  for (const Subcommand& subcommand : subcommands()) {
+    CLI::App* sub = app.add_subcommand(subcommand.name, subcommand.description);
+    sub->option_defaults()->always_capture_default();
+    Command command = subcommand.add(*sub);
+    sub->add_option("--threads", threads, "threads that compute")->check(CLI::Range(1, 1024));
+    sub->callback([&chosen, command] { chosen = command; });
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  set_num_threads(threads);
+  return chosen();
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("dslite"));
+  spdlog::set_pattern("%^%l%$: %v");
+  try {
+    return run(argc, argv);
+  } catch (const UserError& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace dslite

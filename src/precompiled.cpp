@@ -1,0 +1,1 @@
+// Carries the precompiled header; other targets reuse it.
