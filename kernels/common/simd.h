@@ -55,6 +55,8 @@ DSLITE_INLINE Float operator/(Float a, Float b) { return {_mm256_div_ps(a.v, b.v
 DSLITE_INLINE Float fma(Float a, Float b, Float c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }  // a * b + c, rounded once
 DSLITE_INLINE Float max(Float a, Float b) { return {_mm256_max_ps(a.v, b.v)}; }
 DSLITE_INLINE Float sqrt(Float a) { return {_mm256_sqrt_ps(a.v)}; }
+// value where a > bound or a is NaN, else 0.
+DSLITE_INLINE Float zero_unless_above(Float a, Float bound, Float value) { return {_mm256_and_ps(value.v, _mm256_cmp_ps(a.v, bound.v, _CMP_NLE_UQ))}; }
 // Sums and maxima of the lanes, in one fixed order.
 DSLITE_INLINE float sum(Float a) {
   float lanes[8];
@@ -92,9 +94,11 @@ DSLITE_INLINE Float fma(Float a, Float b, Float c) { return {a.v * b.v + c.v}; }
 DSLITE_INLINE Float max(Float a, Float b) { return {a.v > b.v ? a.v : b.v}; }     // as maxps: b when either is NaN
 DSLITE_INLINE Float min(Float a, Float b) { return {a.v < b.v ? a.v : b.v}; }
 DSLITE_INLINE Float sqrt(Float a) { return {__builtin_sqrtf(a.v)}; }
+DSLITE_INLINE Float zero_unless_above(Float a, Float bound, Float value) { return {a.v <= bound.v ? 0.0f : value.v}; }
 DSLITE_INLINE float sum(Float a) { return a.v; }
 DSLITE_INLINE float max_lane(Float a) { return a.v; }
 DSLITE_INLINE Float power_of_two(Float n) {
+  if (n.v != n.v) return n;
   const uint32_t word = static_cast<uint32_t>(static_cast<int32_t>(n.v) + 127) << 23;
   float value;
   std::memcpy(&value, &word, 4);
@@ -105,7 +109,8 @@ DSLITE_INLINE Float round_to_whole(Float a) { return {__builtin_rintf(a.v)}; }
 
 // e^x, relative error < 2 ulp; x <= -87.3 gives 0, NaN gives NaN. (Cephes' polynomial on [-ln2/2, ln2/2].)
 DSLITE_INLINE Float exp(Float x) {
-  const Float bounded = max(min(splat(88.3762626647949f), x), splat(-87.3365447f));
+  const Float lowest = splat(-87.3365447f);
+  const Float bounded = max(lowest, min(splat(88.3762626647949f), x));  // the order of arguments keeps NaN
   const Float n = round_to_whole(bounded * splat(1.44269504088896341f));
   const Float r = fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), bounded));
   Float p = splat(1.9875691500e-4f);
@@ -115,7 +120,7 @@ DSLITE_INLINE Float exp(Float x) {
   p = fma(p, r, splat(1.6666665459e-1f));
   p = fma(p, r, splat(5.0000001201e-1f));
   p = fma(p, r * r, r) + splat(1.0f);
-  return p * power_of_two(n);
+  return zero_unless_above(x, lowest, p * power_of_two(n));
 }
 
 }  // namespace dslite::kernels::DSLITE_ISA
