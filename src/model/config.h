@@ -12,6 +12,7 @@ namespace dslite {
 struct YarnScaling {
   double factor = 1, beta_fast = 32, beta_slow = 1, mscale = 1, mscale_all_dim = 0;
   int64_t original_max_position_embeddings = 0;
+  bool operator==(const YarnScaling&) const = default;
 };
 
 struct ModelConfig {
@@ -46,7 +47,7 @@ ModelConfig read_model_config(const std::string& path, std::vector<std::string>*
 Json model_config_json(const ModelConfig& config);
 
 struct ParameterCounts {
-  int64_t total = 0, active = 0, num_tensors = 0;  // active: read per token (K of the routed experts; the embedding counts as one row)
+  int64_t total = 0, active = 0, num_tensors = 0;  // active: read per token (K of the routed experts, the head whole, no embedding)
   int64_t embedding = 0, lm_head = 0, attention = 0, norms = 0, dense_mlp = 0, router = 0, shared_experts = 0, routed_experts = 0;
 };
 ParameterCounts count_parameters(const ModelConfig& config);
