@@ -76,6 +76,24 @@ DSLITE_INLINE Float power_of_two(Float n) {
 }
 DSLITE_INLINE Float round_to_whole(Float a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 DSLITE_INLINE Float min(Float a, Float b) { return {_mm256_min_ps(a.v, b.v)}; }
+// Transposes the kWidth x kWidth block of rows in place.
+DSLITE_INLINE void transpose(Float* rows) {
+  __m256 pairs[8], quads[8];
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps(rows[i].v, rows[i + 1].v);
+    pairs[i + 1] = _mm256_unpackhi_ps(rows[i].v, rows[i + 1].v);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    quads[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+    quads[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xee);
+    quads[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+    quads[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    rows[i].v = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x20);
+    rows[i + 4].v = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x31);
+  }
+}
 #else
 constexpr int kWidth = 1;
 struct Float {
@@ -105,6 +123,7 @@ DSLITE_INLINE Float power_of_two(Float n) {
   return {value};
 }
 DSLITE_INLINE Float round_to_whole(Float a) { return {__builtin_rintf(a.v)}; }
+DSLITE_INLINE void transpose(Float*) {}
 #endif
 
 // e^x, relative error < 2 ulp; x <= -87.3 gives 0, NaN gives NaN. (Cephes' polynomial on [-ln2/2, ln2/2].)

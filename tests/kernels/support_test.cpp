@@ -31,6 +31,7 @@ TEST(Compare, NonFiniteFails) {
 TEST(Compare, BitsDifferForSignedZero) { EXPECT_FALSE(same_bits(std::vector<float>{0.f}, std::vector<float>{-0.f})); }
 
 TEST(TypedMatrix, KeepsValuesAndEndsAtTheGuard) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   for (const auto dtype : {kernels::DType::kFloat32, kernels::DType::kBFloat16}) {
     TypedMatrix m = TypedMatrix::random(dtype, 3, 5, 1, 2.0f, 4);
     EXPECT_EQ(m.at(2, 4), through(dtype, 2.0f * random_value(1, 14)));

@@ -1,0 +1,82 @@
+// Cuts products into tiles by shape and hands the tiles to the threads.
+#include "kernels/gemm/gemm.h"
+
+#include <algorithm>
+
+#include "kernels/common/dispatch.h"
+#include "kernels/gemm/gemm_many.h"
+#include "kernels/gemm/gemm_tile.h"
+
+namespace dslite::kernels {
+
+DSLITE_DECLARE_FOR_EACH_SET(void gemm_tile(const GemmTile& tile);)
+
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Even tiles of at most 240 rows; columns so that a small product still gives every thread something to do.
+struct Tiling {
+  Tiling(int64_t m, int64_t n) {
+    if (m == 0 || n == 0) return;
+    rows = ceil_div(ceil_div(m, ceil_div(m, kTileRows)), 6) * 6;
+    const int64_t widest = m <= 48 ? 2 * kSweepColumns : m * n >= 1024 * 2048 ? kTileColumns : kTileColumns / 2;
+    columns = ceil_div(ceil_div(n, ceil_div(n, widest)), kSweepColumns) * kSweepColumns;
+    row_tiles = ceil_div(m, rows);
+    column_tiles = ceil_div(n, columns);
+  }
+  int64_t count() const { return row_tiles * column_tiles; }
+  int64_t rows = 0, columns = 0, row_tiles = 0, column_tiles = 0;
+};
+
+struct Sweep {
+  const Context* context;
+  const GemmProduct* products;
+  int64_t num_products;
+};
+
+void run_tile(const Context& context, const GemmTile& tile) { DSLITE_DISPATCH(context, gemm_tile(tile)); }
+
+void run_task(void* state, int64_t task, int thread) {
+  const Sweep& sweep = *static_cast<const Sweep*>(state);
+  const GemmProduct* product = sweep.products;
+  Tiling tiling(product->m, product->n);
+  while (task >= tiling.count()) {
+    task -= tiling.count();
+    ++product;
+    tiling = Tiling(product->m, product->n);
+  }
+  // Tiles that share columns follow each other: a block of B is fetched from memory once.
+  const int64_t m0 = task % tiling.row_tiles * tiling.rows, n0 = task / tiling.row_tiles * tiling.columns;
+  run_tile(*sweep.context, {.product = product,
+                            .m0 = m0,
+                            .rows = std::min(tiling.rows, product->m - m0),
+                            .n0 = n0,
+                            .columns = std::min(tiling.columns, product->n - n0),
+                            .scratch = static_cast<char*>(sweep.context->scratch) + thread * kGemmThreadBytes});
+}
+
+}  // namespace
+
+int64_t gemm_many_scratch_bytes(int num_threads) { return num_threads * kGemmThreadBytes; }
+
+void gemm_many(const Context& context, const GemmProduct* products, int64_t num_products) {
+  int64_t num_tasks = 0;
+  for (int64_t i = 0; i < num_products; ++i) num_tasks += Tiling(products[i].m, products[i].n).count();
+  Sweep sweep{.context = &context, .products = products, .num_products = num_products};
+  if (num_tasks > 0) context.parallel_for(num_tasks, run_task, &sweep);
+}
+
+int64_t gemm_scratch_bytes(int64_t, int64_t, int64_t, int num_threads) { return gemm_many_scratch_bytes(num_threads); }
+
+void gemm(const Context& context, const GemmArguments& arguments) {
+  const GemmProduct product{.m = arguments.m,
+                            .n = arguments.n,
+                            .num_parts = 1,
+                            .accumulate = arguments.accumulate,
+                            .parts = {{.a = arguments.a, .b = arguments.b, .k = arguments.k}, {}},
+                            .c = arguments.c};
+  gemm_many(context, &product, 1);
+}
+
+}  // namespace dslite::kernels
