@@ -1,5 +1,6 @@
-// Rotary position embedding of adjacent pairs (x0, x1), (x2, x3), ... (Su et al., arXiv:2104.09864; YaRN, arXiv:2309.00071, lives in the table). Arithmetic in fp32.
-// (x0, x1) -> (x0 cos - x1 sin, x0 sin + x1 cos), angle of pair i at position p = table[p, i]; `inverse` rotates back (the gradient).
+// Rotary position embedding of adjacent pairs (x0, x1), (x2, x3), ... (Su et al., arXiv:2104.09864; YaRN,
+// arXiv:2309.00071, lives in the table). Arithmetic in fp32. (x0, x1) -> (x0 cos - x1 sin, x0 sin + x1 cos), angle of
+// pair i at position p = table[p, i]; `inverse` rotates back (the gradient).
 #pragma once
 #include "kernels/common/context.h"
 
