@@ -1,7 +1,9 @@
-// Causal MLA attention in its expanded form over packed segments (DeepSeek-V2, arXiv:2405.04434, sec. 2.1; online softmax of FlashAttention-2, arXiv:2307.08691).
-// Segment s owns queries q_offsets[s] .. q_offsets[s+1] and keys kv_offsets[s] .. kv_offsets[s+1]; query i of a segment with n queries and m keys (m >= n) sees keys 0 .. m - n + i.
-// score = scale * (q_nope . k_nope + q_rope . k_rope), out = softmax(score) v; softmax in fp32. k_rope is one head shared by all H. Memory is linear in tokens.
-// T queries, S keys, H heads, N query-key dims without RoPE, R with, V value dims.
+// Causal MLA attention in its expanded form over packed segments (DeepSeek-V2, arXiv:2405.04434, sec. 2.1; online
+// softmax of FlashAttention-2, arXiv:2307.08691). Segment s owns queries q_offsets[s] .. q_offsets[s+1] and keys
+// kv_offsets[s] .. kv_offsets[s+1]; query i of a segment with n queries and m keys (m >= n) sees keys 0 .. m - n + i.
+// score = scale * (q_nope . k_nope + q_rope . k_rope), out = softmax(score) v; softmax in fp32. k_rope is one head
+// shared by all H. Memory is linear in tokens. T queries, S keys, H heads, N query-key dims without RoPE, R with, V
+// value dims.
 #pragma once
 #include "kernels/common/context.h"
 
@@ -23,21 +25,25 @@ struct AttentionInputs {
   const void* k_rope;  // [S, R], rotated
 };
 
-// out [T, H, V] of the inputs' dtype; lse [T, H] fp32 = log sum exp of the scaled scores, null when not wanted (the bits of out are the same).
+// out [T, H, V] of the inputs' dtype; lse [T, H] fp32 = log sum exp of the scaled scores, null when not wanted (the
+// bits of out are the same).
 int64_t attention_forward_scratch_bytes(const AttentionShape& shape, int num_threads);
-void attention_forward(const Context& context, const AttentionShape& shape, const AttentionInputs& inputs, void* out, float* lse);
+void attention_forward(const Context& context, const AttentionShape& shape, const AttentionInputs& inputs, void* out,
+                       float* lse);
 
-// Gradients of the inputs' dtype, overwritten: d_q [T, H, N + R], d_kv [S, H, N + V], d_k_rope [S, R] (per-head partials summed in head order). Deterministic for any number of threads.
-// Five products per block: S = q k^T, dP = dO v^T, dV += P^T dO, dK += dS^T q, dQ += dS k with P = exp(scale S - lse), dS = scale P (dP - rowsum(dO o)).
+// Gradients of the inputs' dtype, overwritten: d_q [T, H, N + R], d_kv [S, H, N + V], d_k_rope [S, R] (per-head
+// partials summed in head order). Deterministic for any number of threads. Five products per block: S = q k^T, dP = dO
+// v^T, dV += P^T dO, dK += dS^T q, dQ += dS k with P = exp(scale S - lse), dS = scale P (dP - rowsum(dO o)).
 struct AttentionBackward {
-  const void* out;     // [T, H, V] from forward
-  const float* lse;    // [T, H]
-  const void* d_out;   // [T, H, V]
+  const void* out;    // [T, H, V] from forward
+  const float* lse;   // [T, H]
+  const void* d_out;  // [T, H, V]
   void* d_q;
   void* d_kv;
   void* d_k_rope;
 };
 int64_t attention_backward_scratch_bytes(const AttentionShape& shape, int num_threads);
-void attention_backward(const Context& context, const AttentionShape& shape, const AttentionInputs& inputs, const AttentionBackward& backward);
+void attention_backward(const Context& context, const AttentionShape& shape, const AttentionInputs& inputs,
+                        const AttentionBackward& backward);
 
 }  // namespace dslite::kernels

@@ -1,0 +1,63 @@
+// Dispatch of attention and the sizes of its scratch.
+#include "kernels/attention/attention.h"
+
+#include "kernels/attention/attention_blocks.h"
+#include "kernels/common/dispatch.h"
+
+namespace dslite::kernels {
+namespace {
+
+int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+}  // namespace
+
+DSLITE_DECLARE_FOR_EACH_SET(void attention_forward(const Context&, const AttentionShape&, const AttentionInputs&, void*,
+                                                   float*);
+                            void attention_backward(const Context&, const AttentionShape&, const AttentionInputs&,
+                                                    const AttentionBackward&);)
+
+int64_t attention_forward_thread_floats(const AttentionShape& shape) {
+  const int64_t depth = shape.qk_nope_head_dim + shape.qk_rope_head_dim,
+                values = round_up(shape.v_head_dim, kAttentionWidest);
+  const int64_t queries = kAttentionQueryBlock, keys = kAttentionKeyBlock;
+  return round_up(queries * (depth + values + 2) + keys * (depth + values + 48) + depth, 16);
+}
+
+int64_t attention_longest_segment(const AttentionShape& shape) {
+  int64_t longest = 0;
+  for (int64_t s = 0; s < shape.num_segments; ++s) {
+    const int64_t n = shape.q_offsets[s + 1] - shape.q_offsets[s];
+    if (n > longest) longest = n;
+  }
+  return round_up(longest, kAttentionBackwardQueries);
+}
+
+int64_t attention_backward_thread_floats(const AttentionShape& shape) {
+  const int64_t depth = round_up(shape.qk_nope_head_dim + shape.qk_rope_head_dim, kAttentionWidest);
+  const int64_t values = round_up(shape.v_head_dim, kAttentionWidest);
+  const int64_t per_query = 2 * depth + values + 2, per_key = 3 * depth + 2 * values;
+  return round_up(attention_longest_segment(shape) * per_query +
+                      kAttentionKeyBlock * (per_key + 2 * kAttentionBackwardQueries) + depth + values,
+                  16);
+}
+
+int64_t attention_forward_scratch_bytes(const AttentionShape& shape, int num_threads) {
+  return round_up((shape.num_segments + 1) * 8, 64) + num_threads * attention_forward_thread_floats(shape) * 4;
+}
+
+void attention_forward(const Context& context, const AttentionShape& shape, const AttentionInputs& inputs, void* out,
+                       float* lse) {
+  DSLITE_DISPATCH(context, attention_forward(context, shape, inputs, out, lse));
+}
+
+int64_t attention_backward_scratch_bytes(const AttentionShape& shape, int num_threads) {
+  return round_up(shape.num_keys * shape.num_heads * shape.qk_rope_head_dim * 4, 64) +
+         num_threads * attention_backward_thread_floats(shape) * 4;
+}
+
+void attention_backward(const Context& context, const AttentionShape& shape, const AttentionInputs& inputs,
+                        const AttentionBackward& backward) {
+  DSLITE_DISPATCH(context, attention_backward(context, shape, inputs, backward));
+}
+
+}  // namespace dslite::kernels

@@ -1,0 +1,137 @@
+// Attention forward: one task per (segment, head, 192 queries). The block's Q is packed once, each block of 96 keys is
+// packed for all of its queries.
+#include "kernels/attention/attention.h"
+#include "kernels/attention/attention_blocks.h"
+#include "kernels/common/attend.h"
+#include "kernels/common/typed.h"
+
+namespace dslite::kernels::DSLITE_ISA {
+namespace {
+
+static_assert(kAttendKeys == kAttentionKeyBlock);
+
+struct Forward {
+  const AttentionShape& shape;
+  const AttentionInputs& inputs;
+  void* out;
+  float* lse;
+  const int64_t* first_task;  // [segments + 1]
+  float* thread_scratch;      // [threads, thread_floats]
+  int64_t thread_floats;
+};
+
+struct Scratch {
+  AttendQueries queries;
+  float *k, *v, *scores, *row;
+  Scratch(float* p, const AttentionShape& shape) {
+    const int64_t depth = shape.qk_nope_head_dim + shape.qk_rope_head_dim,
+                  values = round_up(shape.v_head_dim, kTileColumns);
+    const auto take = [&p](int64_t count) {
+      float* start = p;
+      p += count;
+      return start;
+    };
+    queries = {.columns = 0,
+               .depth = depth,
+               .panels = take(kAttentionQueryBlock * depth),
+               .highest = take(kAttentionQueryBlock),
+               .total = take(kAttentionQueryBlock),
+               .out = take(kAttentionQueryBlock * values),
+               .out_stride = values};
+    scores = take(kAttendKeys * kAttendColumns);
+    v = take(kAttendKeys * values);
+    k = take(kAttendKeys * depth);
+    row = take(depth);
+  }
+};
+
+void pack_queries(const Forward& f, int64_t first, int64_t count, int64_t head, Scratch& scratch) {
+  AttendQueries& q = scratch.queries;
+  q.columns = round_up(count, kTileColumns);
+  for (int64_t c = 0; c < q.columns; ++c) {
+    if (c < count)
+      widen_row(f.inputs.q, f.inputs.dtype, ((first + c) * f.shape.num_heads + head) * q.depth, q.depth, q.depth,
+                scratch.row);
+    put_column(c < count ? scratch.row : nullptr, q.depth, c, q.panels);
+  }
+}
+
+void pack_keys(const Forward& f, int64_t first, int64_t count, int64_t head, Scratch& scratch) {
+  const AttentionShape& s = f.shape;
+  const int64_t nope = s.qk_nope_head_dim, rope = s.qk_rope_head_dim, depth = nope + rope,
+                values = scratch.queries.out_stride;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t at = ((first + i) * s.num_heads + head) * (nope + s.v_head_dim);
+    widen_row(f.inputs.kv, f.inputs.dtype, at, nope, nope, scratch.k + i * depth);
+    widen_row(f.inputs.k_rope, f.inputs.dtype, (first + i) * rope, rope, rope, scratch.k + i * depth + nope);
+    widen_row(f.inputs.kv, f.inputs.dtype, at + nope, s.v_head_dim, values, scratch.v + i * values);
+  }
+  const int64_t padded = round_up(count, kTileRows);
+  std::memset(scratch.k + count * depth, 0, static_cast<size_t>((padded - count) * depth) * 4);
+}
+
+void write_rows(const Forward& f, int64_t first, int64_t count, int64_t head, const AttendQueries& q) {
+  for (int64_t c = 0; c < count; ++c) {
+    float* row = q.out + c * q.out_stride;
+    const Float inverse = splat(1.0f) / splat(q.total[c]);
+    for (int64_t v = 0; v < q.out_stride; v += kWidth) store(row + v, load(row + v) * inverse);
+    const int64_t at = (first + c) * f.shape.num_heads + head;
+    narrow_row(row, f.shape.v_head_dim, f.out, f.inputs.dtype, at * f.shape.v_head_dim);
+    if (f.lse) f.lse[at] = q.highest[c] + __builtin_logf(q.total[c]);
+  }
+}
+
+int64_t num_query_blocks(const AttentionShape& shape, int64_t segment) {
+  return (shape.q_offsets[segment + 1] - shape.q_offsets[segment] + kAttentionQueryBlock - 1) / kAttentionQueryBlock;
+}
+
+void forward_task(void* state, int64_t task, int thread) {
+  const auto& f = *static_cast<const Forward*>(state);
+  int64_t segment = 0, above = f.shape.num_segments;  // the segment whose tasks hold `task`
+  while (above - segment > 1) {
+    const int64_t middle = (segment + above) / 2;
+    (f.first_task[middle] <= task ? segment : above) = middle;
+  }
+  const int64_t blocks = num_query_blocks(f.shape, segment), local = task - f.first_task[segment];
+  const int64_t head = local % f.shape.num_heads,
+                block = blocks - 1 - local / f.shape.num_heads;  // the longest tasks first
+  const int64_t q_begin = f.shape.q_offsets[segment], kv_begin = f.shape.kv_offsets[segment];
+  const int64_t n = f.shape.q_offsets[segment + 1] - q_begin, m = f.shape.kv_offsets[segment + 1] - kv_begin;
+  const int64_t first = block * kAttentionQueryBlock, count = smaller(n - first, kAttentionQueryBlock);
+
+  Scratch scratch(f.thread_scratch + thread * f.thread_floats, f.shape);
+  pack_queries(f, q_begin + first, count, head, scratch);
+  begin_attend(scratch.queries);
+  std::memset(scratch.scores, 0, static_cast<size_t>(kAttendKeys * kAttendColumns) * 4);
+  const int64_t seen_by_first = m - n + first + 1, seen_by_last = m - n + first + count;
+  for (int64_t key = 0; key < seen_by_last; key += kAttendKeys) {
+    const int64_t keys = smaller(seen_by_last - key, kAttendKeys);
+    pack_keys(f, kv_begin + key, keys, head, scratch);
+    attend(scratch.queries,
+           {.k = scratch.k,
+            .k_stride = scratch.queries.depth,
+            .v = scratch.v,
+            .v_stride = scratch.queries.out_stride,
+            .count = keys,
+            .visible = seen_by_first - key,
+            .visible_step = 1},
+           f.shape.scale, scratch.scores);
+  }
+  write_rows(f, q_begin + first, count, head, scratch.queries);
+}
+
+}  // namespace
+
+void attention_forward(const Context& context, const AttentionShape& shape, const AttentionInputs& inputs, void* out,
+                       float* lse) {
+  auto* first_task = static_cast<int64_t*>(context.scratch);
+  first_task[0] = 0;
+  for (int64_t s = 0; s < shape.num_segments; ++s)
+    first_task[s + 1] = first_task[s] + shape.num_heads * num_query_blocks(shape, s);
+  auto* threads =
+      reinterpret_cast<float*>(static_cast<char*>(context.scratch) + round_up((shape.num_segments + 1) * 8, 64));
+  Forward state{shape, inputs, out, lse, first_task, threads, attention_forward_thread_floats(shape)};
+  context.parallel_for(first_task[shape.num_segments], forward_task, &state);
+}
+
+}  // namespace dslite::kernels::DSLITE_ISA

@@ -1,0 +1,97 @@
+// One step of attention with an online softmax (FlashAttention-2, arXiv:2307.08691): a block of queries meets a block
+// of keys. Queries lie across the lanes, so that maxima and sums need no shuffles. Shared by attention (queries =
+// tokens) and latent decode (queries = heads). For X_cpu.cpp only. A query's bits depend on its own row and on the keys
+// that it sees: keys that it does not see add exact zeros.
+#pragma once
+#include "kernels/common/tile.h"
+
+namespace dslite::kernels::DSLITE_ISA {
+
+constexpr int64_t kAttendKeys = 96;  // keys of a step at most; a multiple of kTileRows
+constexpr int64_t kAttendColumns =
+    48;  // queries whose scores are held at once; a multiple of kTileRows and kTileColumns
+static_assert(kAttendKeys % kTileRows == 0 && kAttendColumns % kTileRows == 0 && kAttendColumns % kTileColumns == 0);
+constexpr float kLowest = -3.0e38f;
+
+struct AttendQueries {
+  int64_t columns;     // queries, padded to a multiple of kTileColumns
+  int64_t depth;       // of q . k
+  float* panels;       // [columns / kTileColumns][depth][kTileColumns]
+  float* highest;      // [columns] running maximum of the scaled scores
+  float* total;        // [columns] running sum of exp(score - highest)
+  float* out;          // [columns rounded up to kAttendColumns, out_stride] running sum of exp(score - highest) v
+  int64_t out_stride;  // value dims padded to a multiple of kTileColumns
+};
+
+struct AttendKeys {
+  const float* k;  // [count, depth]; rows up to the next multiple of kTileRows are readable and finite
+  int64_t k_stride;
+  const float* v;  // [count, out_stride]
+  int64_t v_stride;
+  int64_t count;
+  int64_t visible;       // query c sees the first visible + c * visible_step keys of the block, at most count
+  int64_t visible_step;  // 1: causal; 0: all queries see the same
+};
+
+[[maybe_unused]] static void begin_attend(const AttendQueries& q) {
+  for (int64_t c = 0; c < q.columns; ++c) q.highest[c] = kLowest, q.total[c] = 0.0f;
+  std::memset(q.out, 0, static_cast<size_t>(round_up(q.columns, kAttendColumns) * q.out_stride) * 4);
+}
+
+// Scores of one tile's columns -> probabilities in place; rescale[c] = exp(old maximum - new maximum).
+DSLITE_INLINE void online_softmax(float* scores, int64_t keys, float scale, float* highest, float* total,
+                                  float* rescale) {
+  for (int64_t c = 0; c < kTileColumns; c += kWidth) {
+    Float best = splat(kLowest);
+    for (int64_t k = 0; k < keys; ++k) best = max(load(scores + k * kAttendColumns + c), best);
+    const Float old = load(highest + c), now = max(best * splat(scale), old);
+    Float sum = splat(0);
+    for (int64_t k = 0; k < keys; ++k) {
+      float* s = scores + k * kAttendColumns + c;
+      const Float p = exp(load(s) * splat(scale) - now);
+      store(s, p);
+      sum = sum + p;
+    }
+    const Float factor = exp(old - now);
+    store(rescale + c, factor);
+    store(total + c, fma(load(total + c), factor, sum));
+    store(highest + c, now);
+  }
+}
+
+// scores: [kAttendKeys, kAttendColumns], finite before the first call.
+[[maybe_unused]] static void attend(const AttendQueries& q, const AttendKeys& keys, float scale, float* scores) {
+  float rescale[kAttendColumns] = {};
+  for (int64_t first = 0; first < q.columns; first += kAttendColumns) {
+    const int64_t columns = smaller(q.columns - first, kAttendColumns);
+    const auto seen = [&](int64_t column) {
+      return larger(0, smaller(keys.count, keys.visible + (first + column) * keys.visible_step));
+    };
+    const int64_t seen_by_last = seen(columns - 1);
+    if (seen_by_last == 0) continue;
+    for (int64_t c = 0; c < columns; c += kTileColumns) {
+      const float* panel = q.panels + (first + c) * q.depth;
+      const int64_t num_keys = seen(c + kTileColumns - 1);
+      for (int64_t k = 0; k < num_keys; k += kTileRows) {
+        tile_store({keys.k + k * keys.k_stride, keys.k_stride, 1, panel, kTileColumns, q.depth},
+                   scores + k * kAttendColumns + c, kAttendColumns);
+      }
+      for (int64_t k = seen(c); k < num_keys; ++k) {
+        for (int64_t x = 0; x < kTileColumns && seen(c + x) <= k; ++x) scores[k * kAttendColumns + c + x] = kLowest;
+      }
+      online_softmax(scores + c, num_keys, scale, q.highest + first + c, q.total + first + c, rescale + c);
+      for (int64_t k = num_keys; k < seen_by_last; ++k)
+        std::memset(scores + k * kAttendColumns + c, 0, kTileColumns * 4);
+    }
+    for (int64_t v = 0; v < q.out_stride; v += kTileColumns) {
+      for (int64_t c = 0; c < columns; c += kTileRows) {
+        const int64_t num_keys = smaller(seen(c + kTileRows - 1), seen_by_last);
+        if (num_keys == 0) continue;
+        tile_scale_add({scores + c, 1, kAttendColumns, keys.v + v, keys.v_stride, num_keys}, rescale + c,
+                       q.out + (first + c) * q.out_stride + v, q.out_stride);
+      }
+    }
+  }
+}
+
+}  // namespace dslite::kernels::DSLITE_ISA
