@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gemm/gemm.h"
+
 namespace dslite {
 
 enum class ReduceGroup : uint8_t { kDense, kExpert };
@@ -18,6 +20,19 @@ struct Parameter {
   bool grad_empty = true;           // nothing was added in this step: everyone reads grad as zeros, the first use overwrites it
   ReduceGroup reduce_group = ReduceGroup::kDense;
   bool trained() const { return grad.defined(); }
+};
+
+// A weight [out, in] as products read it, and where its gradient goes.
+struct WeightRef {
+  kernels::PanelSource source{};    // row-major as it lies on disk
+  int64_t out_features = 0, in_features = 0;
+  Parameter* trained = nullptr;     // takes the weight gradient; null when frozen: its product is skipped
+};
+
+// The gradient of an activation that several branches read: an fp32 sum whose first part overwrites.
+struct GradientSum {
+  at::Tensor sum;                   // fp32
+  bool empty = true;
 };
 
 // The tokens of one forward: segments of a flat row. In training q_offsets == kv_offsets; in cached inference a segment's keys begin before its queries.
