@@ -9,55 +9,49 @@
 #include <vector>
 
 #include "src/model/config.h"
+#include "src/model/moe_statistics.h"
 #include "src/ops/types.h"
 
 namespace dslite {
 
 struct ModelOptions {
-  at::ScalarType dtype = at::kFloat;                            // of the weights and of the activations: kFloat or kBFloat16
-  std::function<bool(const std::string& name)> trained;         // which tensors get a gradient; null: none
-  bool recompute = false;                                       // keep only each layer's input and route; forward runs again in backward
-};
-
-// What one MoE layer tells about a forward.
-struct MoeStatistics {
-  int64_t layer = 0;
-  double balance_loss_sum = 0;                                  // sum over segments of T_s * L_s: divide by the global batch's tokens
-  std::vector<int64_t> expert_tokens;                           // [E]
-  Route route;
-  at::Tensor weights;                                           // [T, K] fp32
+  at::ScalarType dtype = at::kFloat;                     // of the weights and of the activations: kFloat or kBFloat16
+  std::function<bool(const std::string& name)> trained;  // which tensors get a gradient; null: none
+  bool recompute = false;  // keep only each layer's input and route; forward runs again in backward
 };
 
 class DeepseekV2 {
  public:
-  struct Saved;                                                 // everything backward needs; opaque
+  struct Saved;  // everything backward needs; opaque
   struct Output {
-    at::Tensor hidden;                                          // [T, D] after the last norm
-    std::vector<MoeStatistics> moe;                             // ascending layers
+    at::Tensor hidden;               // [T, D] after the last norm
+    std::vector<MoeStatistics> moe;  // ascending layers
   };
   struct Input {
-    std::span<const int32_t> tokens;                            // [T]
+    std::span<const int32_t> tokens;  // [T]
     const Sequence* sequence;
-    std::vector<LatentCacheView>* caches = nullptr;             // one per layer; null in training
-    const std::vector<Route>* replay = nullptr;                 // one per MoE layer
+    std::vector<LatentCacheView>* caches = nullptr;  // one per layer; null in training
+    const std::vector<Route>* replay = nullptr;      // one per MoE layer
   };
 
-  DeepseekV2(const ModelConfig& config, const ModelOptions& options);   // memory for every tensor, uninitialised
+  DeepseekV2(const ModelConfig& config, const ModelOptions& options);  // memory for every tensor, uninitialised
   ~DeepseekV2();
   const ModelConfig& config() const;
   at::ScalarType dtype() const;
   // Ascending Hugging Face order (tensor_specs); stable addresses.
   const std::vector<Parameter*>& parameters();
-  Parameter& parameter(const std::string& name);                // UserError when unknown
+  Parameter& parameter(const std::string& name);  // UserError when unknown
 
   Output forward(const Input& input, Saved* saved) const;
-  // Adds to the gradients of every trained parameter but the head's. d_hidden [T, D]. balance_scale = alpha / tokens of the global batch.
+  // Adds to the gradients of every trained parameter but the head's. d_hidden [T, D]. balance_scale = alpha / tokens of
+  // the global batch.
   void backward(const Saved& saved, const at::Tensor& d_hidden, float balance_scale);
 
   // [T, V] fp32 (for few rows: decoding, probe).
   at::Tensor logits(const at::Tensor& hidden) const;
   // The weight of the head: lm_head, or the embedding when tied.
   Parameter& head();
+  const WeightRef& head_weight() const;
 
   // Marks every gradient as empty; writes nothing.
   void begin_gradients();
