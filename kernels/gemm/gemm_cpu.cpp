@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/common/context.h"
+#include "kernels/common/rows.h"
 #include "kernels/common/simd.h"
 #include "kernels/gemm/gemm_tile.h"
 
@@ -15,20 +16,9 @@ namespace {
 constexpr int kMicroRows = kWidth == 1 ? 2 : 6;  // 6 x 2 ymm accumulators, or 2 x 4 xmm in the scalar build
 constexpr int kVectors = static_cast<int>(kPanel) / kWidth;
 
-DSLITE_INLINE float value_at(const float* p) { return *p; }
-DSLITE_INLINE float value_at(const uint16_t* p) { return widen(*p); }
 DSLITE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 DSLITE_INLINE int64_t row_of(const PanelSource& source, int64_t r) {
   return source.row_index ? source.row_index[r] : r;
-}
-
-// out[i] = in[i]; zeros from `count` to `padded`.
-template <class T>
-DSLITE_INLINE void widen_row(const T* in, int64_t count, int64_t padded, float* out) {
-  int64_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) store(out + i, load(in + i));
-  for (; i < count; ++i) out[i] = value_at(in + i);
-  for (; i < padded; ++i) out[i] = 0;
 }
 
 // out[c * out_stride + r] = rows[r][c] for r < num_rows <= kWidth, c < num_columns; missing rows up to kWidth become
@@ -183,12 +173,7 @@ void gemm_tile(const GemmTile& tile) {
   }
   for (int64_t r = 0; !add && r < tile.rows; ++r) std::memset(c + r * c_stride, 0, tile.columns * sizeof(float));
   if (direct) return;
-  for (int64_t r = 0; r < tile.rows; ++r) {
-    uint16_t* out = static_cast<uint16_t*>(product.c.data) + (tile.m0 + r) * product.c.row_stride + tile.n0;
-    int64_t j = 0;
-    for (; j + kWidth <= tile.columns; j += kWidth) store(out + j, load(c + r * c_stride + j));
-    for (; j < tile.columns; ++j) out[j] = narrow(c[r * c_stride + j]);
-  }
+  for (int64_t r = 0; r < tile.rows; ++r) write_row(c + r * c_stride, product.c, tile.m0 + r, tile.n0, tile.columns);
 }
 
 }  // namespace dslite::kernels::DSLITE_ISA

@@ -9,7 +9,7 @@ namespace dslite::kernels {
 void swiglu_forward(const Context& context, int64_t num_rows, int64_t intermediate, ConstMatrix z, Matrix a);
 
 // da [rows, I] -> dz [rows, 2I]. With `row_scale` [rows] (the routing weights s of an expert's rows): dz is made from s * da, and besides
-// ds [rows] fp32 = sum_i da_i * a_i (the gradient of s; a as rounded by forward), scaled_a [rows, I] = s * a (the operand of the down projection's weight gradient).
+// ds [rows] fp32 = sum_i da_i * a_i (the gradient of s; a as forward stored it in z's dtype), scaled_a [rows, I] = s * a (the operand of the down projection's weight gradient).
 // Without it (null) ds is null and scaled_a, if given, is a itself. The row sum is in one fixed order.
 struct SwigluBackward {
   int64_t num_rows, intermediate;

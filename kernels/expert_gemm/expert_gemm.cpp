@@ -1,0 +1,162 @@
+// The experts as lists of products for gemm_many: one parallel sweep per step, gathered rows read while packing, empty
+// experts left out.
+#include "kernels/expert_gemm/expert_gemm.h"
+
+#include "kernels/gemm/gemm_many.h"
+#include "kernels/swiglu/swiglu.h"
+
+namespace dslite::kernels {
+namespace {
+
+// A list of at most `capacity` products at the start of the scratch; gemm_many's scratch follows.
+class ProductList {
+ public:
+  static int64_t bytes(int64_t capacity) {
+    return (capacity * static_cast<int64_t>(sizeof(GemmProduct)) + 63) / 64 * 64;
+  }
+  ProductList(const Context& context, int64_t capacity)
+      : context_(context), products_(static_cast<GemmProduct*>(context.scratch)) {
+    context_.scratch = static_cast<char*>(context.scratch) + bytes(capacity);
+    context_.scratch_bytes = context.scratch_bytes - bytes(capacity);
+  }
+  void add(const GemmProduct& product) { products_[count_++] = product; }
+  void run() { gemm_many(context_, products_, count_); }
+
+ private:
+  Context context_;
+  GemmProduct* products_;
+  int64_t count_ = 0;
+};
+
+int64_t element_bytes(DType dtype) { return dtype == DType::kFloat32 ? 4 : 2; }
+
+// The part of a matrix that begins at (row, column), as it lies or transposed.
+PanelSource block(ConstMatrix matrix, int64_t row, int64_t column = 0, bool transposed = false) {
+  return {
+      .data = static_cast<const char*>(matrix.data) + (row * matrix.row_stride + column) * element_bytes(matrix.dtype),
+      .dtype = matrix.dtype,
+      .row_stride = matrix.row_stride,
+      .row_index = nullptr,
+      .transposed = transposed};
+}
+Matrix block(Matrix matrix, int64_t row, int64_t column = 0) {
+  matrix.data = static_cast<char*>(matrix.data) + (row * matrix.row_stride + column) * element_bytes(matrix.dtype);
+  return matrix;
+}
+ConstMatrix read_only(Matrix matrix) { return {matrix.data, matrix.dtype, matrix.row_stride}; }
+// Rows of a token matrix [T, D] in the order of an expert's rows.
+PanelSource gathered(ConstMatrix matrix, const int32_t* row_token, bool transposed = false) {
+  return {.data = matrix.data,
+          .dtype = matrix.dtype,
+          .row_stride = matrix.row_stride,
+          .row_index = row_token,
+          .transposed = transposed};
+}
+PanelSource as_transposed(PanelSource source) {
+  source.transposed = true;
+  return source;
+}
+
+struct Expert {
+  int64_t index, first_row, num_rows;
+  const int32_t* row_token;
+};
+template <class Body>
+void for_each_used_expert(const ExpertShape& shape, const Body& body) {
+  for (int64_t e = 0; e < shape.num_experts; ++e) {
+    const int64_t first = shape.offsets[e], rows = shape.offsets[e + 1] - first;
+    if (rows > 0) body(Expert{.index = e, .first_row = first, .num_rows = rows, .row_token = shape.row_token + first});
+  }
+}
+
+GemmProduct product(int64_t m, int64_t n, int64_t k, PanelSource a, PanelSource b, Matrix c, bool accumulate = false) {
+  return {.m = m, .n = n, .num_parts = 1, .accumulate = accumulate, .parts = {{.a = a, .b = b, .k = k}, {}}, .c = c};
+}
+
+int64_t list_scratch_bytes(int64_t products_per_expert, const ExpertShape& shape, int num_threads) {
+  return ProductList::bytes(products_per_expert * shape.num_experts) + gemm_many_scratch_bytes(num_threads);
+}
+
+}  // namespace
+
+int64_t expert_forward_scratch_bytes(const ExpertShape& shape, int num_threads) {
+  return list_scratch_bytes(2, shape, num_threads);
+}
+
+void expert_forward(const Context& context, const ExpertForward& f) {
+  const int64_t hidden = f.shape.hidden, width = f.shape.intermediate;
+  ProductList first(context, 2 * f.shape.num_experts);
+  for_each_used_expert(f.shape, [&](const Expert& e) {
+    const PanelSource x = gathered(f.x, e.row_token);
+    const ExpertWeights& w = f.weights[e.index];
+    first.add(product(e.num_rows, width, hidden, x, as_transposed(w.gate), block(f.z, e.first_row)));
+    first.add(product(e.num_rows, width, hidden, x, as_transposed(w.up), block(f.z, e.first_row, width)));
+  });
+  first.run();
+  swiglu_forward(context, f.shape.num_rows, width, read_only(f.z), f.a);
+  ProductList second(context, 2 * f.shape.num_experts);
+  for_each_used_expert(f.shape, [&](const Expert& e) {
+    second.add(product(e.num_rows, hidden, width, block(read_only(f.a), e.first_row),
+                       as_transposed(f.weights[e.index].down), block(f.y, e.first_row)));
+  });
+  second.run();
+}
+
+int64_t expert_input_gradient_scratch_bytes(const ExpertShape& shape, int num_threads) {
+  return list_scratch_bytes(1, shape, num_threads);
+}
+
+void expert_input_gradient(const Context& context, const ExpertInputGradient& g) {
+  const int64_t hidden = g.shape.hidden, width = g.shape.intermediate;
+  ProductList first(context, g.shape.num_experts);
+  for_each_used_expert(g.shape, [&](const Expert& e) {
+    first.add(product(e.num_rows, width, hidden, gathered(g.d_out, e.row_token), g.weights[e.index].down,
+                      block(g.da, e.first_row)));
+  });
+  first.run();
+  swiglu_backward(context, {.num_rows = g.shape.num_rows,
+                            .intermediate = width,
+                            .z = g.z,
+                            .da = read_only(g.da),
+                            .row_scale = g.row_weights,
+                            .dz = g.dz,
+                            .scaled_a = g.scaled_a,
+                            .ds = g.ds});
+  ProductList second(context, g.shape.num_experts);
+  for_each_used_expert(g.shape, [&](const Expert& e) {
+    const ExpertWeights& w = g.weights[e.index];
+    const ConstMatrix dz = read_only(g.dz);
+    second.add({.m = e.num_rows,
+                .n = hidden,
+                .num_parts = 2,
+                .accumulate = false,
+                .parts = {{.a = block(dz, e.first_row), .b = w.gate, .k = width},
+                          {.a = block(dz, e.first_row, width), .b = w.up, .k = width}},
+                .c = block(g.dx_rows, e.first_row)});
+  });
+  second.run();
+}
+
+int64_t expert_weight_gradient_scratch_bytes(const ExpertShape& shape, int num_threads) {
+  return list_scratch_bytes(3, shape, num_threads);
+}
+
+void expert_weight_gradient(const Context& context, const ExpertWeightGradient& g) {
+  const int64_t hidden = g.shape.hidden, width = g.shape.intermediate;
+  ProductList list(context, 3 * g.shape.num_experts);
+  for_each_used_expert(g.shape, [&](const Expert& e) {
+    const ExpertGradients& to = g.gradients[e.index];
+    const PanelSource x = gathered(g.x, e.row_token);
+    const auto add = [&](float* gradient, int64_t m, int64_t n, PanelSource a, PanelSource b) {
+      if (gradient)
+        list.add(product(m, n, e.num_rows, a, b, {.data = gradient, .dtype = DType::kFloat32, .row_stride = n},
+                         to.accumulate));
+    };
+    add(to.gate, width, hidden, block(g.dz, e.first_row, 0, true), x);
+    add(to.up, width, hidden, block(g.dz, e.first_row, width, true), x);
+    add(to.down, hidden, width, gathered(g.d_out, e.row_token, true), block(g.scaled_a, e.first_row));
+  });
+  list.run();
+}
+
+}  // namespace dslite::kernels
