@@ -48,6 +48,20 @@ DSLITE_INLINE void store(uint16_t* p, Float a) {
   const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(bits, bits), 0xd8);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
 }
+// A fp32 master kept as {bf16 value, 16 more bits} (kernels/adamw/adamw.h); NaN becomes a quiet NaN with low 0.
+DSLITE_INLINE Float load_master(const uint16_t* value, const int16_t* low) {
+  const __m256i high = _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(value))), 16);
+  return {_mm256_castsi256_ps(_mm256_add_epi32(high, _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low)))))};
+}
+DSLITE_INLINE void store_master(uint16_t* value, int16_t* low, Float a) {
+  const __m256i quiet = _mm256_set1_epi32(0x7fc00000), is_nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
+  const __m256i bits = _mm256_blendv_epi8(_mm256_castps_si256(a.v), quiet, is_nan);
+  const __m256i high = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x8000)), 16);
+  const __m256i rest = _mm256_and_si256(bits, _mm256_set1_epi32(0xffff));
+  const __m256i both = _mm256_permute4x64_epi64(_mm256_packus_epi32(high, rest), 0xd8);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(value), _mm256_castsi256_si128(both));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(low), _mm256_extracti128_si256(both, 1));
+}
 DSLITE_INLINE Float operator+(Float a, Float b) { return {_mm256_add_ps(a.v, b.v)}; }
 DSLITE_INLINE Float operator-(Float a, Float b) { return {_mm256_sub_ps(a.v, b.v)}; }
 DSLITE_INLINE Float operator*(Float a, Float b) { return {_mm256_mul_ps(a.v, b.v)}; }
@@ -104,6 +118,19 @@ DSLITE_INLINE Float load(const float* p) { return {*p}; }
 DSLITE_INLINE void store(float* p, Float a) { *p = a.v; }
 DSLITE_INLINE Float load(const uint16_t* p) { return {widen(*p)}; }
 DSLITE_INLINE void store(uint16_t* p, Float a) { *p = narrow(a.v); }
+DSLITE_INLINE Float load_master(const uint16_t* value, const int16_t* low) {
+  const uint32_t bits = (static_cast<uint32_t>(*value) << 16) + static_cast<uint32_t>(static_cast<int32_t>(*low));
+  Float master;
+  std::memcpy(&master.v, &bits, 4);
+  return master;
+}
+DSLITE_INLINE void store_master(uint16_t* value, int16_t* low, Float a) {
+  uint32_t bits;
+  std::memcpy(&bits, &a.v, 4);
+  if (a.v != a.v) bits = 0x7fc00000u;
+  *value = static_cast<uint16_t>((bits + 0x8000u) >> 16);
+  *low = static_cast<int16_t>(static_cast<uint16_t>(bits));
+}
 DSLITE_INLINE Float operator+(Float a, Float b) { return {a.v + b.v}; }
 DSLITE_INLINE Float operator-(Float a, Float b) { return {a.v - b.v}; }
 DSLITE_INLINE Float operator*(Float a, Float b) { return {a.v * b.v}; }
