@@ -134,6 +134,13 @@ void MappedFile::check_unchanged() const {
   }
 }
 
+void MappedFile::release(std::span<const std::byte> part) const {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part.data()), end = begin + part.size();
+  const uintptr_t first = (begin + page - 1) / page * page, last = end / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 FileLock::FileLock(const std::string& path, const std::string& what) {
   descriptor_ = open_retrying(path, O_RDWR | O_CREAT);
   if (descriptor_ < 0) fail_work("cannot open the lock file {}: {}", path, reason());

@@ -47,6 +47,8 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // Throws when the file's size or modification time is no longer what it was at the mapping.
   void check_unchanged() const;
+  // Takes the whole pages inside `part` out of this process's memory; reading them again brings them back.
+  void release(std::span<const std::byte> part) const;
 
  private:
   std::string path_;

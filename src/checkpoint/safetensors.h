@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "src/base/files.h"
@@ -36,14 +37,16 @@ class SafetensorsFile {
   const std::string& path() const { return file_.path(); }
   const std::vector<TensorInfo>& tensors() const { return tensors_; }      // by offset
   const TensorInfo* find(const std::string& name) const;
-  std::span<const std::byte> bytes(const TensorInfo& tensor) const;
+  std::span<const std::byte> bytes(const TensorInfo& tensor) const;        // not aligned
+  // The pages of this tensor may leave memory; a later read brings them back from the file.
+  void release(const TensorInfo& tensor) const { file_.release(bytes(tensor)); }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   void check_unchanged() const { file_.check_unchanged(); }
 
  private:
   MappedFile file_;
   std::vector<TensorInfo> tensors_;
-  std::map<std::string, size_t> by_name_;
+  std::unordered_map<std::string, size_t> by_name_;
   std::map<std::string, std::string> metadata_;
   int64_t data_begin_ = 0;
 };
