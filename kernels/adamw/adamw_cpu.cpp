@@ -113,34 +113,27 @@ struct StatisticsJob {
   GradientStatistics* blocks;
 };
 
-// fp64 sums in eight chains (chain j holds elements j, j + 8, ...), added pairwise.
+// Squares of finite fp32 numbers cannot overflow in fp64: only a block whose sum is not finite is counted.
+int64_t count_nonfinite(const float* g, int64_t count) {
+  int64_t nonfinite = 0;
+  for (int64_t i = 0; i < count; ++i) nonfinite += !(g[i] - g[i] == 0);
+  return nonfinite;
+}
+
+// fp64 sums in sixteen chains (chain j holds elements j, j + 16, ...), added pairwise.
 void statistics_block(void* state, int64_t task, int) {
+  constexpr int64_t kChains = 16;
   const auto& job = *static_cast<const StatisticsJob*>(state);
   const int64_t begin = task * job.block, rest = job.size - begin, count = rest < job.block ? rest : job.block;
   const float* g = job.gradient + begin;
-  const int64_t whole = count / 8 * 8;
-  double chains[8] = {};
-  int32_t nonfinite[8] = {};
-  for (int64_t i = 0; i < whole; i += 8) {
-    for (int j = 0; j < 8; ++j) {
-      const double value = static_cast<double>(g[i + j]);
-      chains[j] += value * value;
-      uint32_t bits;
-      std::memcpy(&bits, g + i + j, sizeof bits);
-      nonfinite[j] += (bits & 0x7f800000u) == 0x7f800000u;
-    }
-  }
-  for (int64_t i = whole; i < count; ++i) {
-    const double value = static_cast<double>(g[i]);
-    chains[i - whole] += value * value;
-    nonfinite[0] += !(value - value == 0);
-  }
-  for (int stride = 4; stride > 0; stride /= 2)
-    for (int j = 0; j < stride; ++j) {
-      chains[j] += chains[j + stride];
-      nonfinite[j] += nonfinite[j + stride];
-    }
-  job.blocks[task] = {chains[0], nonfinite[0]};
+  const int64_t whole = count / kChains * kChains;
+  double chains[kChains] = {};
+  for (int64_t i = 0; i < whole; i += kChains)
+    for (int64_t j = 0; j < kChains; ++j) chains[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);
+  for (int64_t i = whole; i < count; ++i) chains[i - whole] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+  for (int64_t stride = kChains / 2; stride > 0; stride /= 2)
+    for (int64_t j = 0; j < stride; ++j) chains[j] += chains[j + stride];
+  job.blocks[task] = {chains[0], chains[0] - chains[0] == 0 ? 0 : count_nonfinite(g, count)};
 }
 
 struct SplitJob {
