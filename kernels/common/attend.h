@@ -10,6 +10,7 @@ namespace dslite::kernels::DSLITE_ISA {
 constexpr int64_t kAttendKeys = 96;  // keys of a step at most; a multiple of kTileRows
 constexpr int64_t kAttendColumns =
     48;  // queries whose scores are held at once; a multiple of kTileRows and kTileColumns
+constexpr int64_t kAttendDepth = 192;  // longest chain of a score: a longer one loses precision
 static_assert(kAttendKeys % kTileRows == 0 && kAttendColumns % kTileRows == 0 && kAttendColumns % kTileColumns == 0);
 constexpr float kLowest = -3.0e38f;
 
@@ -73,8 +74,12 @@ DSLITE_INLINE void online_softmax(float* scores, int64_t keys, float scale, floa
       const float* panel = q.panels + (first + c) * q.depth;
       const int64_t num_keys = seen(c + kTileColumns - 1);
       for (int64_t k = 0; k < num_keys; k += kTileRows) {
-        tile_store({keys.k + k * keys.k_stride, keys.k_stride, 1, panel, kTileColumns, q.depth},
-                   scores + k * kAttendColumns + c, kAttendColumns);
+        float* tile = scores + k * kAttendColumns + c;
+        for (int64_t d = 0; d < q.depth; d += kAttendDepth) {
+          const TileOperands product{keys.k + k * keys.k_stride + d, keys.k_stride, 1,
+                                     panel + d * kTileColumns,       kTileColumns,  smaller(q.depth - d, kAttendDepth)};
+          d == 0 ? tile_store(product, tile, kAttendColumns) : tile_add(product, tile, kAttendColumns);
+        }
       }
       for (int64_t k = seen(c); k < num_keys; ++k) {
         for (int64_t x = 0; x < kTileColumns && seen(c + x) <= k; ++x) scores[k * kAttendColumns + c + x] = kLowest;
