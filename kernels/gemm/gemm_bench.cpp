@@ -1,0 +1,51 @@
+// gemm at the shapes of V2-Lite: training, few rows, decoding, weight gradients. bf16 operands unless the name says
+// fp32.
+#include "kernels/gemm/gemm.h"
+
+#include "kernels/common/bench.h"
+
+namespace dslite::kernels {
+namespace {
+
+struct Shape {
+  int64_t m, n, k;
+  DType dtype;
+  bool transpose_a, transpose_b;
+};
+
+void run_gemm(benchmark::State& state, Shape s) {
+  const bench::Buffer a = bench::filled(s.dtype, s.m * s.k), b = bench::filled(s.dtype, s.n * s.k), c(s.m * s.n * 4);
+  const int64_t scratch_bytes = gemm_scratch_bytes(s.m, s.n, s.k, num_threads());
+  const bench::Buffer scratch(scratch_bytes);
+  const Context context = bench::context(scratch, scratch_bytes);
+  const GemmArguments arguments{.m = s.m,
+                                .n = s.n,
+                                .k = s.k,
+                                .a = {a.data(), s.dtype, s.transpose_a ? s.m : s.k, nullptr, s.transpose_a},
+                                .b = {b.data(), s.dtype, s.transpose_b ? s.k : s.n, nullptr, s.transpose_b},
+                                .c = {c.data(), s.transpose_a ? DType::kFloat32 : s.dtype, s.n},
+                                .accumulate = false};
+  const double weight_bytes = static_cast<double>(s.n * s.k) * (s.dtype == DType::kBFloat16 ? 2 : 4);
+  bench::measure(state, 2.0 * static_cast<double>(s.m * s.n * s.k), s.m <= 8 ? weight_bytes : 0,
+                 [&] { gemm(context, arguments); });
+}
+
+#define DSLITE_BENCH(name, ...) \
+  BENCHMARK_CAPTURE(run_gemm, name, Shape __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond)
+DSLITE_BENCH(forward_2048, {2048, 2816, 2048, DType::kBFloat16, false, true});
+DSLITE_BENCH(forward_2048_fp32, {2048, 2816, 2048, DType::kFloat32, false, true});
+DSLITE_BENCH(input_gradient_2048, {2048, 2048, 2816, DType::kBFloat16, false, false});
+DSLITE_BENCH(weight_gradient_2048, {2816, 2048, 2048, DType::kBFloat16, true, false});
+DSLITE_BENCH(forward_512, {512, 2816, 2048, DType::kBFloat16, false, true});
+DSLITE_BENCH(forward_128, {128, 2816, 2048, DType::kBFloat16, false, true});
+DSLITE_BENCH(forward_48, {48, 2816, 2048, DType::kBFloat16, false, true});
+DSLITE_BENCH(input_gradient_48, {48, 2048, 2816, DType::kBFloat16, false, false});
+DSLITE_BENCH(weight_gradient_48, {2816, 2048, 48, DType::kBFloat16, true, false});
+DSLITE_BENCH(decode_8, {8, 10944, 2048, DType::kBFloat16, false, true});
+DSLITE_BENCH(decode_1, {1, 10944, 2048, DType::kBFloat16, false, true});
+DSLITE_BENCH(decode_1_fp32, {1, 10944, 2048, DType::kFloat32, false, true});
+
+}  // namespace
+}  // namespace dslite::kernels
+
+DSLITE_BENCH_MAIN()
