@@ -5,8 +5,8 @@ Eight kinds of question of equal weight, each with one right answer. Every quest
 the language, the template or, where that does not matter, the order); the SHA-256 of the key decides
 whether it is held out, and nothing that is made for training, text or chat, ever uses a held-out key. So a right answer on the held-out questions is never a remembered one.
 
-usage: data/generate.py --output DIR [--seed 1]      writes corpus.jsonl, chat.jsonl, held_out.jsonl; standard library only,
-same bytes for the same seed
+usage: data/generate.py --output DIR [--seed 1]      writes corpus.jsonl, chat.jsonl, held_out.jsonl, tokenizer.txt;
+standard library only, same bytes for the same seed
 """
 import argparse
 import hashlib
@@ -227,11 +227,19 @@ def make_held_out(rng):
                 yield {"messages": messages + [{"role": "user", "content": item.question}], "answer": item.answer, "class": kind, "language": language}
 
 
+def plain_text(corpus, chat):
+    """What a tokenizer is trained on: the documents, and the conversations as the chat format spells them."""
+    names = {"system": "", "user": "User: ", "assistant": "Assistant: "}
+    yield from (document["text"] for document in corpus)
+    yield from ("\n\n".join(names[message["role"]] + message["content"] for message in conversation["messages"]) for conversation in chat)
+
+
 def write(folder, name, records):
+    """Records as JSON, texts as they are, one a line."""
     digest = hashlib.sha256()
     with open(os.path.join(folder, name), "wb") as file:
         for record in records:
-            line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+            line = ((record if isinstance(record, str) else json.dumps(record, ensure_ascii=False)) + "\n").encode()
             digest.update(line)
             file.write(line)
     print(f"{digest.hexdigest()}  {name}  {len(records)} records")
@@ -239,7 +247,7 @@ def write(folder, name, records):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--output", required=True, help="folder for the three files")
+    parser.add_argument("--output", required=True, help="folder for the files")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--documents", type=int, default=60000, help="text documents")
     parser.add_argument("--conversations", type=int, default=50000)
@@ -255,6 +263,7 @@ def main():
     write(options.output, "corpus.jsonl", corpus)
     write(options.output, "chat.jsonl", chat)
     write(options.output, "held_out.jsonl", questions)
+    write(options.output, "tokenizer.txt", list(plain_text(corpus[:10000], chat[:10000])))
     print(f"{len(trained)} different training questions, {len(questions)} held out, none in both")
 
 

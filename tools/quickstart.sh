@@ -49,7 +49,7 @@ build_started=$SECONDS
 build
 echo "== build: $((SECONDS - build_started)) s"
 step data data/generate.py --output "$work/data"
-step tokenizer "$dslite" tokenizer train --vocab-size 1024 --output "$work/tokenizer" "$work/data/corpus.jsonl" "$work/data/chat.jsonl"
+step tokenizer "$dslite" tokenizer train --vocab-size 1024 --output "$work/tokenizer" "$work/data/tokenizer.txt"
 step init "$dslite" init --config recipes/pretrain/tiny.config.json --output "$work/start" --tokenizer "$work/tokenizer" --seed 1
 step prepare-corpus "$dslite" prepare --tokenizer "$work/tokenizer" --output "$work/corpus.h5" --validation 1% "$work/data/corpus.jsonl"
 step prepare-chat "$dslite" prepare --tokenizer "$work/tokenizer" --output "$work/chat.h5" --validation 1% --chat-format deepseek-v2 "$work/data/chat.jsonl"
