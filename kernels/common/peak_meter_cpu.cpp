@@ -6,24 +6,23 @@ namespace dslite::kernels::DSLITE_ISA {
 namespace {
 
 constexpr int kChains = 12;
-constexpr int kLanes = kWidth == 1 ? 4 : 1;  // of a chain, in vectors; the scalar build's loops become 128-bit vectors
 
 }  // namespace
 
-int64_t peak_flops_per_iteration() { return int64_t{2} * kChains * kLanes * kWidth; }
+int64_t peak_flops_per_iteration() { return int64_t{2} * kChains * kPacketWidth; }
 
 // factor near 1 and addend near 0 keep the sums finite; the result must be used.
 float peak_multiply_adds(int64_t iterations, float factor, float addend) {
-  Float chains[kChains][kLanes];
-  for (int c = 0; c < kChains; ++c)
-    for (int l = 0; l < kLanes; ++l) chains[c][l] = splat(static_cast<float>(c));
-  const Float f = splat(factor), a = splat(addend);
+  Packet chains[kChains];
+  for (int c = 0; c < kChains; ++c) chains[c] = packet_splat(static_cast<float>(c));
+  const Packet f = packet_splat(factor), a = packet_splat(addend);
   for (int64_t i = 0; i < iterations; ++i)
-    for (int c = 0; c < kChains; ++c)
-      for (int l = 0; l < kLanes; ++l) chains[c][l] = fma(chains[c][l], f, a);
-  float total = 0;
-  for (int c = 0; c < kChains; ++c)
-    for (int l = 0; l < kLanes; ++l) total += sum(chains[c][l]);
+    for (int c = 0; c < kChains; ++c) chains[c] = fma(chains[c], f, a);
+  float total = 0, lanes[kPacketWidth];
+  for (int c = 0; c < kChains; ++c) {
+    packet_store(lanes, chains[c]);
+    for (int l = 0; l < kPacketWidth; ++l) total += lanes[l];
+  }
   return total;
 }
 

@@ -90,6 +90,12 @@ DSLITE_INLINE Float power_of_two(Float n) {
 }
 DSLITE_INLINE Float round_to_whole(Float a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 DSLITE_INLINE Float min(Float a, Float b) { return {_mm256_min_ps(a.v, b.v)}; }
+// Packet: the vector of the innermost loops of products; here a Float.
+using Packet = Float;
+constexpr int kPacketWidth = kWidth;
+DSLITE_INLINE Packet packet_splat(float x) { return splat(x); }
+DSLITE_INLINE Packet packet_load(const float* p) { return load(p); }
+DSLITE_INLINE void packet_store(float* p, Packet a) { store(p, a); }
 // Transposes the kWidth x kWidth block of rows in place.
 DSLITE_INLINE void transpose(Float* rows) {
   __m256 pairs[8], quads[8];
@@ -151,6 +157,21 @@ DSLITE_INLINE Float power_of_two(Float n) {
 }
 DSLITE_INLINE Float round_to_whole(Float a) { return {__builtin_rintf(a.v)}; }
 DSLITE_INLINE void transpose(Float*) {}
+// Packet: the vector of the innermost loops of products; here four lanes of the compiler's own vectors (any processor), each with the arithmetic of Float.
+typedef float FourFloats __attribute__((vector_size(16)));
+struct Packet {
+  FourFloats v;
+};
+constexpr int kPacketWidth = 4;
+DSLITE_INLINE Packet packet_splat(float x) { return {FourFloats{x, x, x, x}}; }
+DSLITE_INLINE Packet packet_load(const float* p) {
+  Packet a;
+  std::memcpy(&a, p, sizeof a);
+  return a;
+}
+DSLITE_INLINE void packet_store(float* p, Packet a) { std::memcpy(p, &a, sizeof a); }
+DSLITE_INLINE Packet operator+(Packet a, Packet b) { return {a.v + b.v}; }
+DSLITE_INLINE Packet fma(Packet a, Packet b, Packet c) { return {a.v * b.v + c.v}; }
 #endif
 
 // e^x, relative error < 2 ulp; x <= -87.3 gives 0, NaN gives NaN. (Cephes' polynomial on [-ln2/2, ln2/2].)

@@ -44,6 +44,9 @@ DSLITE_BENCH(weight_gradient_48, {2816, 2048, 48, DType::kBFloat16, true, false}
 DSLITE_BENCH(decode_8, {8, 10944, 2048, DType::kBFloat16, false, true});
 DSLITE_BENCH(decode_1, {1, 10944, 2048, DType::kBFloat16, false, true});
 DSLITE_BENCH(decode_1_fp32, {1, 10944, 2048, DType::kFloat32, false, true});
+DSLITE_BENCH(hot_240,
+             {240, 512, 512, DType::kBFloat16, false, true});  // all in L2: how near the microkernel comes to the meter
+DSLITE_BENCH(hot_1, {1, 512, 512, DType::kBFloat16, false, true});
 
 }  // namespace
 }  // namespace dslite::kernels

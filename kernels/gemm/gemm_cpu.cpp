@@ -13,8 +13,9 @@
 namespace dslite::kernels::DSLITE_ISA {
 namespace {
 
-constexpr int kMicroRows = kWidth == 1 ? 2 : 6;  // 6 x 2 ymm accumulators, or 2 x 4 xmm in the scalar build
-constexpr int kVectors = static_cast<int>(kPanel) / kWidth;
+constexpr int kMicroRows = kPacketWidth == 4 ? 2 : 6;  // 6 x 2 ymm accumulators, or 2 x 4 xmm in the scalar build
+constexpr int64_t kRowsAhead = 12;                     // rows of B are pages apart: no hardware prefetch
+constexpr int kVectors = static_cast<int>(kPanel) / kPacketWidth;
 
 DSLITE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 DSLITE_INLINE int64_t row_of(const PanelSource& source, int64_t r) {
@@ -66,6 +67,9 @@ void pack_b(const PanelSource& source, int64_t n0, int64_t columns, int64_t k0, 
   if (!source.transposed) {
     for (int64_t kk = 0; kk < k; ++kk) {
       const T* line = data + row_of(source, k0 + kk) * source.row_stride + n0;
+      const T* later = data + row_of(source, k0 + smaller(kk + kRowsAhead, k - 1)) * source.row_stride + n0;
+      __builtin_prefetch(later);
+      __builtin_prefetch(later + columns / 2);
       for (int64_t n = 0; n < columns; n += kPanel)
         widen_row(line + n, smaller(kPanel, columns - n), kPanel, out + n / kPanel * panel_size + kk * kPanel);
     }
@@ -86,21 +90,21 @@ void pack_b(const PanelSource& source, int64_t n0, int64_t columns, int64_t k0, 
 template <int Rows>
 void micro(int64_t k, const float* __restrict a, const float* __restrict b, float* __restrict c, int64_t c_stride,
            bool add) {
-  Float sum[Rows][kVectors];
+  Packet sum[Rows][kVectors];
   for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = splat(0);
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = packet_splat(0);
   for (int64_t kk = 0; kk < k; ++kk) {
-    Float column[kVectors];
-    for (int v = 0; v < kVectors; ++v) column[v] = load(b + kk * kPanel + v * kWidth);
+    Packet column[kVectors];
+    for (int v = 0; v < kVectors; ++v) column[v] = packet_load(b + kk * kPanel + v * kPacketWidth);
     for (int r = 0; r < Rows; ++r) {
-      const Float value = splat(a[r * kStrideA + kk]);
+      const Packet value = packet_splat(a[r * kStrideA + kk]);
       for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(value, column[v], sum[r][v]);
     }
   }
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
-      float* place = c + r * c_stride + v * kWidth;
-      store(place, add ? load(place) + sum[r][v] : sum[r][v]);
+      float* place = c + r * c_stride + v * kPacketWidth;
+      packet_store(place, add ? packet_load(place) + sum[r][v] : sum[r][v]);
     }
   }
 }
