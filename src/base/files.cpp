@@ -86,15 +86,26 @@ void write_file_atomically(const std::string& path, std::string_view text) {
 void sync_directory(const std::string& path) {
   const int descriptor = open_retrying(path, O_RDONLY | O_DIRECTORY);
   if (descriptor < 0) fail_work("cannot open folder {}: {}", path, reason());
-  const int result = ::fsync(descriptor);
+  int result;
+  do {
+    result = ::fsync(descriptor);
+  } while (result != 0 && errno == EINTR);
   const int error = errno;
   ::close(descriptor);
   if (result != 0) fail_work("cannot sync folder {}: {}", path, std::strerror(error));
 }
-
 void rename_durably(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) fail_work("cannot rename {} to {}: {}", from, to, reason());
   sync_directory(parent_of(to));
+}
+
+bool exchange_durably(const std::string& a, const std::string& b) {
+  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) != 0) {
+    if (errno == EINVAL || errno == ENOSYS) return false;
+    fail_work("cannot exchange {} and {}: {}", a, b, reason());
+  }
+  sync_directory(parent_of(a));
+  return true;
 }
 
 void make_directories(const std::string& path) {

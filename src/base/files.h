@@ -34,6 +34,8 @@ class DurableFile {
 void write_file_atomically(const std::string& path, std::string_view text);
 void sync_directory(const std::string& path);
 void rename_durably(const std::string& from, const std::string& to);  // rename, then sync the parent of `to`
+// Swaps two names of one folder in one step and syncs the folder; false when the file system cannot.
+bool exchange_durably(const std::string& a, const std::string& b);
 void make_directories(const std::string& path);
 
 // A read-only memory map of a regular file. size 0 is legal.

@@ -31,8 +31,10 @@ struct CheckpointInfo {
 struct SavePolicy {
   int64_t keep = 2;                   // newest ones kept; at least 2
   std::vector<int64_t> keep_steps;    // never deleted (the best one)
+  int64_t max_file_bytes = int64_t{4} << 30;
 };
 
+// The caller holds the run folder's lock. A step-N that exists already is swapped for the new one.
 // Saves step `step`, then deletes what the policy lets go (renamed to trash- first; never the last verified one). `state`: opaque JSON (loader position, schedule, guard).
 CheckpointInfo save_checkpoint(const std::string& run_folder, int64_t step, const std::vector<TensorSlice>& tensors, const Json& state, const SavePolicy& policy);
 
@@ -49,7 +51,10 @@ class Checkpoint {
   const std::vector<TensorInfo>& tensors() const;                        // global shapes
   bool contains(const std::string& name) const;
   TensorInfo info(const std::string& name) const;                        // UserError when missing
+  // Compares every tensor with its XXH3 hash (far quicker than the files' SHA-256). UserError names the damaged one.
+  void verify_tensors() const;
   // Copies elements [flat_begin, flat_end) into `out`, whatever slices they were saved in.
+  // A slice that is read whole is checked against its hash.
   void read(const std::string& name, int64_t flat_begin, int64_t flat_end, std::span<std::byte> out) const;
 
  private:

@@ -72,6 +72,12 @@ void check_ranges(const std::vector<TensorInfo>& by_offset, int64_t data_bytes, 
 const char* tensor_type_name(TensorType type) { return kTypes[static_cast<size_t>(type)].name; }
 int64_t tensor_type_bytes(TensorType type) { return kTypes[static_cast<size_t>(type)].bytes; }
 
+std::optional<TensorType> tensor_type_named(std::string_view name) {
+  const auto found = std::ranges::find(kTypes, name, &TypeRow::name);
+  if (found == kTypes.end()) return std::nullopt;
+  return static_cast<TensorType>(found - kTypes.begin());
+}
+
 int64_t TensorInfo::num_elements() const {
   int64_t count = 1;
   for (const int64_t size : shape) count *= size;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -17,6 +18,7 @@ namespace dslite {
 
 enum class TensorType : uint8_t { kBool, kU8, kI8, kI16, kU16, kF16, kBF16, kI32, kU32, kF32, kF64, kI64, kU64, kF8E4M3, kF8E5M2 };
 const char* tensor_type_name(TensorType type);  // "F32", "BF16", ...
+std::optional<TensorType> tensor_type_named(std::string_view name);
 int64_t tensor_type_bytes(TensorType type);
 
 struct TensorInfo {

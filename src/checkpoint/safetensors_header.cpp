@@ -44,13 +44,6 @@ void append_utf8(std::string& out, uint32_t code) {
   for (int i = following - 1; i >= 0; --i) out += static_cast<char>(0x80 | ((code >> (6 * i)) & 0x3F));
 }
 
-std::optional<TensorType> type_named(std::string_view name) {
-  for (int i = 0; i <= static_cast<int>(TensorType::kF8E5M2); ++i) {
-    if (name == tensor_type_name(static_cast<TensorType>(i))) return static_cast<TensorType>(i);
-  }
-  return std::nullopt;
-}
-
 class Parser {
  public:
   Parser(std::string_view text, const std::string& path) : text_(text), path_(path) {}
@@ -217,7 +210,7 @@ class Parser {
         once(type.has_value());
         const size_t value_at = at_;
         const std::string text = string();
-        type = type_named(text);
+        type = tensor_type_named(text);
         if (!type) refuse_at(value_at, fmt::format("tensor {}: unknown dtype {}", shown(name), shown(text)));
       } else if (field == "shape") {
         once(shape.has_value());
