@@ -1,0 +1,31 @@
+#include "src/base/memory.h"
+
+#include <charconv>
+#include <fstream>
+#include <string>
+
+namespace dslite {
+namespace {
+
+// "VmHWM:     123 kB" of a /proc file.
+int64_t field_bytes(const char* path, const std::string& name) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(name)) continue;
+    const size_t digit = line.find_first_of("0123456789");
+    int64_t kib = 0;
+    if (digit != std::string::npos) std::from_chars(line.data() + digit, line.data() + line.size(), kib);
+    return kib * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+ProcessMemory process_memory() {
+  return {.resident_bytes = field_bytes("/proc/self/status", "VmRSS:"),
+          .peak_resident_bytes = field_bytes("/proc/self/status", "VmHWM:")};
+}
+int64_t available_memory_bytes() { return field_bytes("/proc/meminfo", "MemAvailable:"); }
+
+}  // namespace dslite
