@@ -1,0 +1,89 @@
+// Encoding and decoding: added tokens first, then pre-tokenizer, then BPE; the steps of the `tokenizers` package.
+#include "src/text/tokenizer.h"
+
+#include <filesystem>
+
+#include "src/base/error.h"
+#include "src/text/tokenizer_parts.h"
+#include "src/text/utf8.h"
+
+namespace dslite {
+
+struct Tokenizer::State {
+  TokenizerParts parts;
+};
+
+std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& folder) {
+  const std::string path = folder + "/tokenizer.json", config_path = folder + "/tokenizer_config.json";
+  if (!std::filesystem::exists(path)) fail_input("{}: no such file: a tokenizer folder holds tokenizer.json", path);
+  const Json config = std::filesystem::exists(config_path) ? read_json_file(config_path) : Json::object();
+  return std::make_shared<const Tokenizer>(read_json_file(path), config, folder);
+}
+
+Tokenizer::Tokenizer(const Json& tokenizer_json, const Json& tokenizer_config, const std::string& where)
+    : state_(std::make_unique<const State>(State{read_tokenizer_parts(tokenizer_json, tokenizer_config, where)})) {}
+Tokenizer::~Tokenizer() = default;
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  check_utf8(text, "text");
+  const TokenizerParts& parts = state_->parts;
+  std::vector<int32_t> ids;
+  if (options.add_special) {
+    if (!parts.bos) fail_input("the tokenizer names no bos token, so none can be added");
+    ids.push_back(*parts.bos);
+  }
+  Pattern::Scratch scratch;
+  const auto encode_plain = [&](std::string_view plain) {
+    parts.pre_tokenizer.split(plain, scratch, [&](std::string_view piece) { parts.bpe.encode(piece, ids); });
+  };
+  const auto add_id = [&](int32_t id) { ids.push_back(id); };
+  parts.raw_added.split(text, options.parse_special, add_id, [&](std::string_view rest) {
+    parts.normalized_added.split(rest, options.parse_special, add_id, encode_plain);
+  });
+  return ids;
+}
+
+std::string Tokenizer::token_bytes(int32_t id) const {
+  const Bpe& bpe = state_->parts.bpe;
+  if (id < 0 || id >= bpe.num_tokens() || bpe.token(id).empty())
+    fail_input("token id {} is not in the vocabulary of {} tokens", id, vocab_size());
+  return bpe.token(id);
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string bytes;
+  for (const int32_t id : ids) {
+    if (skip_special && is_special(id)) continue;
+    bytes += token_bytes(id);
+  }
+  return repaired_utf8(bytes);
+}
+
+int64_t Tokenizer::vocab_size() const { return state_->parts.bpe.num_tokens(); }
+std::optional<int32_t> Tokenizer::bos_id() const { return state_->parts.bos; }
+std::optional<int32_t> Tokenizer::eos_id() const { return state_->parts.eos; }
+const std::string& Tokenizer::sha256() const { return state_->parts.sha256; }
+
+std::optional<int32_t> Tokenizer::special_id(std::string_view text) const {
+  const auto found = state_->parts.special_ids.find(std::string(text));
+  return found == state_->parts.special_ids.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool Tokenizer::is_special(int32_t id) const { return id >= 0 && id < vocab_size() && state_->parts.special[id]; }
+
+std::string StreamDecoder::push(int32_t id) {
+  if (tokenizer_.is_special(id)) return {};
+  pending_ += tokenizer_.token_bytes(id);
+  const size_t ready = pending_.size() - unfinished_utf8_bytes(pending_);
+  const std::string text = repaired_utf8(std::string_view(pending_).substr(0, ready));
+  pending_.erase(0, ready);
+  return text;
+}
+
+std::string StreamDecoder::finish() {
+  const std::string text = repaired_utf8(pending_);
+  pending_.clear();
+  return text;
+}
+
+}  // namespace dslite

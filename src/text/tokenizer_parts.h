@@ -1,0 +1,29 @@
+// A tokenizer.json as read: what Tokenizer is made of.
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/base/json.h"
+#include "src/text/added_tokens.h"
+#include "src/text/bpe.h"
+#include "src/text/pre_tokenizer.h"
+
+namespace dslite {
+
+struct TokenizerParts {
+  PreTokenizer pre_tokenizer;
+  Bpe bpe;                       // its tokens include the added ones
+  AddedTokens raw_added;         // normalized false: recognised first
+  AddedTokens normalized_added;  // normalized true: in what is left
+  std::vector<bool> special;     // [vocab_size]
+  std::map<std::string, int32_t> special_ids;
+  std::optional<int32_t> bos, eos;
+  std::string sha256;
+};
+
+// UserError naming the key for anything that would give other ids than the `tokenizers` package.
+TokenizerParts read_tokenizer_parts(const Json& tokenizer_json, const Json& tokenizer_config, const std::string& where);
+
+}  // namespace dslite
