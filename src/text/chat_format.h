@@ -34,6 +34,7 @@ class ChatFormat {
   virtual std::string name() const = 0;
   // The Jinja template that an export writes; rendering it with Jinja2 gives the same text byte for byte.
   virtual std::string chat_template() const = 0;
+  // UserError for a role that the template would drop (tool, developer); every message has at least one segment.
   virtual std::vector<ChatSegment> render(const std::vector<Message>& messages, bool add_generation_prompt) const = 0;
 
   // "deepseek-v2", "plain". UserError with the known names otherwise.
