@@ -21,6 +21,7 @@ struct Subcommand {
 // In the order of a model's life; `dslite --help` lists them so.
 const std::vector<Subcommand>& subcommands() {
   static const std::vector<Subcommand> table = {
+      {"tokenizer", "train a tokenizer; text to ids and back", add_tokenizer},
   };
   return table;
 }
