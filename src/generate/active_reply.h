@@ -21,6 +21,7 @@ class OpenSequence {
   ~OpenSequence() {
     if (cache_) cache_->close(id_);
   }
+  bool open() const { return cache_ != nullptr; }
   int64_t id() const { return id_; }
 
  private:

@@ -101,7 +101,7 @@ void Generator::decode(std::vector<Active>& active) {
 }
 
 std::vector<Reply> Generator::complete(std::span<const GenerationRequest> requests, const GenerationOptions& options,
-                                       const TokenCallback& on_token) {
+                                       const TokenCallback& on_token, const ReplyCallback& on_reply) {
   for (size_t i = 0; i < requests.size(); ++i) check(requests[i], i);
   std::vector<Reply> replies(requests.size());
   std::vector<OpenSequence> sequences(requests.size());  // closed when this call ends, however it ends
@@ -119,18 +119,20 @@ std::vector<Reply> Generator::complete(std::span<const GenerationRequest> reques
     take_tokens(active, options, on_token);
     for (size_t i = 0; i < next; ++i) {
       const bool grows = std::any_of(active.begin(), active.end(), [&](const Active& a) { return a.index == i; });
-      if (!grows) sequences[i] = OpenSequence();
+      if (grows || !sequences[i].open()) continue;
+      sequences[i] = OpenSequence();
+      if (on_reply) on_reply(i, replies[i]);
     }
   }
   return replies;
 }
 
-Conversation::Conversation(Generator& generator)
+GenerationSession::GenerationSession(Generator& generator)
     : generator_(generator), sequence_(generator.forward_.cache().open()) {}
-Conversation::~Conversation() { generator_.forward_.cache().close(sequence_); }
+GenerationSession::~GenerationSession() { generator_.forward_.cache().close(sequence_); }
 
-Reply Conversation::complete(const std::vector<int32_t>& prompt, const GenerationOptions& options,
-                             const TokenCallback& on_token, const std::function<bool()>& stopped) {
+Reply GenerationSession::complete(const std::vector<int32_t>& prompt, const GenerationOptions& options,
+                                  const TokenCallback& on_token, const std::function<bool()>& stopped) {
   const GenerationRequest request{.prompt = prompt};
   generator_.check(request, 0);
   // At least the last token is read again: its logits choose the reply's first token.

@@ -34,6 +34,8 @@ struct Reply {
 
 // Called for each new token of request `index`; false ends that reply.
 using TokenCallback = std::function<bool(size_t index, int32_t token)>;
+// Called when request `index` is complete, in the order in which replies end.
+using ReplyCallback = std::function<void(size_t index, const Reply& reply)>;
 
 struct GeneratorConfig {
   int64_t max_batch = 16;         // replies that grow at once
@@ -48,12 +50,12 @@ class Generator {
   // Completes every request; a reply has the same bits whatever the batch. UserError for an empty or too long prompt or
   // an unknown id.
   std::vector<Reply> complete(std::span<const GenerationRequest> requests, const GenerationOptions& options,
-                              const TokenCallback& on_token = {});
+                              const TokenCallback& on_token = {}, const ReplyCallback& on_reply = {});
 
   const LatentCache& cache() const { return const_cast<Generator*>(this)->forward_.cache(); }
 
  private:
-  friend class Conversation;
+  friend class GenerationSession;
   struct Active;  // one reply that grows
   void check(const GenerationRequest& request, size_t index) const;
   // Reads what is unread of the prompts; afterwards each has the logits after its last token. Returns early, with
@@ -70,12 +72,12 @@ class Generator {
 
 // One growing sequence. Each turn gives the whole conversation's ids; what the cache already holds of them is not
 // computed again.
-class Conversation {
+class GenerationSession {
  public:
-  explicit Conversation(Generator& generator);
-  ~Conversation();
-  Conversation(const Conversation&) = delete;
-  Conversation& operator=(const Conversation&) = delete;
+  explicit GenerationSession(Generator& generator);
+  ~GenerationSession();
+  GenerationSession(const GenerationSession&) = delete;
+  GenerationSession& operator=(const GenerationSession&) = delete;
   // `stopped` is asked between forwards: true ends the turn with what there is.
   Reply complete(const std::vector<int32_t>& prompt, const GenerationOptions& options,
                  const TokenCallback& on_token = {}, const std::function<bool()>& stopped = {});

@@ -55,7 +55,12 @@ TEST_F(GeneratorTest, AReplyDoesNotDependOnBatchThreadsOrOrder) {
   for (const int64_t max_batch : {1, 2, 9}) {
     set_num_threads(max_batch == 9 ? 2 : 1);
     Generator generator(*model, {.max_batch = max_batch, .prefill_tokens = 16, .page_tokens = 4});
-    const auto replies = generator.complete(requests, options);
+    std::vector<int> told(requests.size());
+    const auto replies = generator.complete(requests, options, {}, [&](size_t i, const Reply& reply) {
+      EXPECT_EQ(reply.tokens, expected[i].tokens);
+      ++told[i];
+    });
+    EXPECT_EQ(told, std::vector<int>(requests.size(), 1));
     for (size_t i = 0; i < requests.size(); ++i) {
       EXPECT_EQ(replies[i].tokens, expected[i].tokens) << "batch " << max_batch << ", request " << i;
       EXPECT_EQ(replies[i].finish, expected[i].finish);
@@ -95,7 +100,7 @@ TEST_F(GeneratorTest, ATurnReusesTheCache) {
   Generator generator(*model, {.prefill_tokens = 16, .page_tokens = 8});
   const GenerationOptions options{.max_new_tokens = 8};
   {
-    Conversation conversation(generator);
+    GenerationSession conversation(generator);
     std::vector<int32_t> history = prompt(20, 1);
     EXPECT_EQ(conversation.complete(history, options).tokens, slow_greedy(history, 8));
     EXPECT_EQ(conversation.num_reused_tokens(), 0);
@@ -120,7 +125,7 @@ TEST_F(GeneratorTest, ATurnReusesTheCache) {
 
 TEST_F(GeneratorTest, AStoppedTurnLeavesASoundConversation) {
   Generator generator(*model, {.prefill_tokens = 16, .page_tokens = 8});
-  Conversation conversation(generator);
+  GenerationSession conversation(generator);
   std::vector<int32_t> history = prompt(60, 1);
   int asked = 0;
   const auto during_prefill = conversation.complete(history, {.max_new_tokens = 8}, {}, [&] { return ++asked > 2; });
