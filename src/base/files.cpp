@@ -27,7 +27,9 @@ int open_retrying(const std::string& path, int flags, mode_t mode = 0644) {
   return descriptor;
 }
 
-int64_t modified_ns(const struct stat& status) { return status.st_mtim.tv_sec * int64_t{1000000000} + status.st_mtim.tv_nsec; }
+int64_t modified_ns(const struct stat& status) {
+  return status.st_mtim.tv_sec * int64_t{1000000000} + status.st_mtim.tv_nsec;
+}
 
 std::string parent_of(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
@@ -138,9 +140,16 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
   if (descriptor_ >= 0) ::close(descriptor_);
 }
+void MappedFile::forget(std::span<const std::byte> part) const {
+  constexpr uintptr_t kPage = 4096;
+  const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + kPage - 1) / kPage * kPage;
+  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / kPage * kPage;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
 void MappedFile::check_unchanged() const {
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0 || static_cast<size_t>(status.st_size) != size_ || modified_ns(status) != modified_ns_) {
+  if (::fstat(descriptor_, &status) != 0 || static_cast<size_t>(status.st_size) != size_ ||
+      modified_ns(status) != modified_ns_) {
     fail_input("{}: the file changed while it was read", path_);
   }
 }
@@ -164,7 +173,8 @@ FileLock::~FileLock() { ::close(descriptor_); }
 
 int64_t free_space_bytes(const std::string& directory) {
   struct statvfs status {};
-  if (::statvfs(directory.c_str(), &status) != 0) fail_work("cannot read the free space of {}: {}", directory, reason());
+  if (::statvfs(directory.c_str(), &status) != 0)
+    fail_work("cannot read the free space of {}: {}", directory, reason());
   return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
 }
 

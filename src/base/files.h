@@ -1,4 +1,5 @@
-// Files that survive: whole reads, durable writes (write, fsync, rename, fsync the folder), memory maps, locks. Errors name the path and the system's reason.
+// Files that survive: whole reads, durable writes (write, fsync, rename, fsync the folder), memory maps, locks. Errors
+// name the path and the system's reason.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +13,8 @@ namespace dslite {
 // The whole file. UserError when it cannot be opened or is not a regular file.
 std::string read_file(const std::string& path);
 
-// A new file, created exclusively, written with loops over short writes and EINTR. Error on any failure; a failed fsync is final.
+// A new file, created exclusively, written with loops over short writes and EINTR. Error on any failure; a failed fsync
+// is final.
 class DurableFile {
  public:
   explicit DurableFile(std::string path);
@@ -30,7 +32,8 @@ class DurableFile {
   int64_t size_bytes_ = 0;
 };
 
-// Replaces `path` by `text` in one step: path.tmp-<pid> is written and synced, renamed, its folder synced. The old file stays whole on any failure.
+// Replaces `path` by `text` in one step: path.tmp-<pid> is written and synced, renamed, its folder synced. The old file
+// stays whole on any failure.
 void write_file_atomically(const std::string& path, std::string_view text);
 void sync_directory(const std::string& path);
 void rename_durably(const std::string& from, const std::string& to);  // rename, then sync the parent of `to`
@@ -47,6 +50,9 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // Lets the system take these pages back (they are read again when touched): keeps resident memory small while a large
+  // file passes by.
+  void forget(std::span<const std::byte> part) const;
   // Throws when the file's size or modification time is no longer what it was at the mapping.
   void check_unchanged() const;
   // Takes the whole pages inside `part` out of this process's memory; reading them again brings them back.
@@ -60,7 +66,8 @@ class MappedFile {
   int64_t modified_ns_ = 0;
 };
 
-// An exclusive advisory lock (flock) on a file, held until destruction; UserError naming `what` when another process holds it.
+// An exclusive advisory lock (flock) on a file, held until destruction; UserError naming `what` when another process
+// holds it.
 class FileLock {
  public:
   FileLock(const std::string& path, const std::string& what);

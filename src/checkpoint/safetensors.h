@@ -43,6 +43,7 @@ class SafetensorsFile {
   // The pages of this tensor may leave memory; a later read brings them back from the file.
   void release(const TensorInfo& tensor) const { file_.release(bytes(tensor)); }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  void forget(const TensorInfo& tensor) const { file_.forget(bytes(tensor)); }   // MappedFile::forget
   void check_unchanged() const { file_.check_unchanged(); }
 
  private:
