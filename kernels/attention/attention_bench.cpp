@@ -1,0 +1,70 @@
+// Attention of V2-Lite's heads (16 of 128 + 64, values of 128) over one segment. Flops count what is below the
+// diagonal: two products forward, five backward.
+#include "kernels/attention/attention.h"
+
+#include "kernels/common/bench.h"
+
+namespace dslite::kernels {
+namespace {
+
+struct Case {
+  int64_t tokens;
+  DType dtype;
+};
+
+void run_attention(benchmark::State& state, Case c, bool backward) {
+  const int64_t heads = 16, nope = 128, rope = 64, value = 128, qk = nope + rope, tokens = c.tokens;
+  const int64_t offsets[] = {0, tokens};
+  const AttentionShape shape{.num_heads = heads,
+                             .qk_nope_head_dim = nope,
+                             .qk_rope_head_dim = rope,
+                             .v_head_dim = value,
+                             .num_queries = tokens,
+                             .num_keys = tokens,
+                             .num_segments = 1,
+                             .q_offsets = offsets,
+                             .kv_offsets = offsets,
+                             .scale = 0.1147f};
+  const bench::Buffer q = bench::filled(c.dtype, tokens * heads * qk),
+                      kv = bench::filled(c.dtype, tokens * heads * (nope + value)),
+                      k_rope = bench::filled(c.dtype, tokens * rope),
+                      d_out = bench::filled(c.dtype, tokens * heads * value);
+  const bench::Buffer out(tokens * heads * value * 4), lse(tokens * heads * 4), d_q(tokens * heads * qk * 4),
+      d_kv(tokens * heads * (nope + value) * 4), d_k_rope(tokens * rope * 4);
+  const int64_t scratch_bytes = std::max(attention_forward_scratch_bytes(shape, num_threads()),
+                                         attention_backward_scratch_bytes(shape, num_threads()));
+  const bench::Buffer scratch(scratch_bytes);
+  const Context context = bench::context(scratch, scratch_bytes);
+  const AttentionInputs inputs{c.dtype, q.data(), kv.data(), k_rope.data()};
+  attention_forward(context, shape, inputs, out.data(), static_cast<float*>(lse.data()));
+  const double pairs = static_cast<double>(tokens * (tokens + 1)) / 2 * heads;
+  if (!backward)
+    return bench::measure(state, 2 * pairs * (qk + value), 0, [&] {
+      attention_forward(context, shape, inputs, out.data(), static_cast<float*>(lse.data()));
+    });
+  bench::measure(state, 2 * pairs * (3 * qk + 2 * value), 0, [&] {
+    attention_backward(context, shape, inputs,
+                       {.out = out.data(),
+                        .lse = static_cast<const float*>(lse.data()),
+                        .d_out = d_out.data(),
+                        .d_q = d_q.data(),
+                        .d_kv = d_kv.data(),
+                        .d_k_rope = d_k_rope.data()});
+  });
+}
+
+#define DSLITE_BENCH(name, ...) \
+  BENCHMARK_CAPTURE(run_attention, name, __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond)
+DSLITE_BENCH(forward_2048, Case{2048, DType::kBFloat16}, false);
+DSLITE_BENCH(forward_2048_fp32, Case{2048, DType::kFloat32}, false);
+DSLITE_BENCH(forward_512, Case{512, DType::kBFloat16}, false);
+DSLITE_BENCH(forward_128, Case{128, DType::kBFloat16}, false);
+DSLITE_BENCH(backward_2048, Case{2048, DType::kBFloat16}, true);
+DSLITE_BENCH(backward_2048_fp32, Case{2048, DType::kFloat32}, true);
+DSLITE_BENCH(backward_512, Case{512, DType::kBFloat16}, true);
+DSLITE_BENCH(backward_128, Case{128, DType::kBFloat16}, true);
+
+}  // namespace
+}  // namespace dslite::kernels
+
+DSLITE_BENCH_MAIN()
