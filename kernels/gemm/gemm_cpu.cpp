@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "kernels/common/context.h"
-#include "kernels/common/rows.h"
 #include "kernels/common/simd.h"
+#include "kernels/common/typed.h"
 #include "kernels/gemm/gemm_tile.h"
 
 namespace dslite::kernels::DSLITE_ISA {
@@ -17,9 +17,20 @@ constexpr int kMicroRows = kPacketWidth == 4 ? 2 : 6;  // 6 x 2 ymm accumulators
 constexpr int64_t kRowsAhead = 12;                     // rows of B are pages apart: no hardware prefetch
 constexpr int kVectors = static_cast<int>(kPanel) / kPacketWidth;
 
+DSLITE_INLINE float value_at(const float* p) { return *p; }
+DSLITE_INLINE float value_at(const uint16_t* p) { return widen(*p); }
 DSLITE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 DSLITE_INLINE int64_t row_of(const PanelSource& source, int64_t r) {
   return source.row_index ? source.row_index[r] : r;
+}
+
+// out[i] = in[i]; zeros from `count` to `padded`. (typed.h's widen_row with the dtype known while compiling.)
+template <class T>
+DSLITE_INLINE void widen_line(const T* in, int64_t count, int64_t padded, float* out) {
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) store(out + i, load(in + i));
+  for (; i < count; ++i) out[i] = value_at(in + i);
+  for (; i < padded; ++i) out[i] = 0;
 }
 
 // out[c * out_stride + r] = rows[r][c] for r < num_rows <= kWidth, c < num_columns; missing rows up to kWidth become
@@ -46,7 +57,7 @@ void pack_a(const PanelSource& source, int64_t m0, int64_t rows, int64_t k0, int
   const T* data = static_cast<const T*>(source.data);
   if (!source.transposed) {
     for (int64_t r = 0; r < rows; ++r)
-      widen_row(data + row_of(source, m0 + r) * source.row_stride + k0, k, k, out + r * kStrideA);
+      widen_line(data + row_of(source, m0 + r) * source.row_stride + k0, k, k, out + r * kStrideA);
     return;
   }
   for (int64_t kk = 0; kk < k;
@@ -71,7 +82,7 @@ void pack_b(const PanelSource& source, int64_t n0, int64_t columns, int64_t k0, 
       __builtin_prefetch(later);
       __builtin_prefetch(later + columns / 2);
       for (int64_t n = 0; n < columns; n += kPanel)
-        widen_row(line + n, smaller(kPanel, columns - n), kPanel, out + n / kPanel * panel_size + kk * kPanel);
+        widen_line(line + n, smaller(kPanel, columns - n), kPanel, out + n / kPanel * panel_size + kk * kPanel);
     }
     return;
   }
@@ -177,7 +188,10 @@ void gemm_tile(const GemmTile& tile) {
   }
   for (int64_t r = 0; !add && r < tile.rows; ++r) std::memset(c + r * c_stride, 0, tile.columns * sizeof(float));
   if (direct) return;
-  for (int64_t r = 0; r < tile.rows; ++r) write_row(c + r * c_stride, product.c, tile.m0 + r, tile.n0, tile.columns);
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    const int64_t place = (tile.m0 + r) * product.c.row_stride + tile.n0;
+    narrow_row(c + r * c_stride, tile.columns, product.c.data, product.c.dtype, place);
+  }
 }
 
 }  // namespace dslite::kernels::DSLITE_ISA

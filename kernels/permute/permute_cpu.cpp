@@ -1,8 +1,8 @@
 // combine: one pass over the rows of a token.
 #include "kernels/permute/permute.h"
 
-#include "kernels/common/rows.h"
 #include "kernels/common/simd.h"
+#include "kernels/common/typed.h"
 
 namespace dslite::kernels::DSLITE_ISA {
 namespace {
@@ -12,7 +12,8 @@ constexpr int64_t kChunk = 512;
 // sum += weight * columns [column, column + count) of a row
 DSLITE_INLINE void add_row(ConstMatrix matrix, int64_t row, int64_t column, int64_t count, float weight, float* line,
                            float* sum) {
-  read_row(matrix, row, column, count, line);
+  const int64_t padded = (count + kWidth - 1) / kWidth * kWidth;
+  widen_row(matrix.data, matrix.dtype, row * matrix.row_stride + column, count, padded, line);
   for (int64_t i = 0; i < count; i += kWidth) store(sum + i, fma(splat(weight), load(line + i), load(sum + i)));
 }
 
@@ -31,7 +32,7 @@ void combine_tokens(int64_t first, int64_t last, const CombineArguments& argumen
         const float weight = arguments.weights ? arguments.weights[slot] : 1;
         add_row(arguments.y, arguments.row_of_slot[slot], column, count, weight, line, total);
       }
-      write_row(total, arguments.out, t, column, count);
+      narrow_row(total, count, arguments.out.data, arguments.out.dtype, t * arguments.out.row_stride + column);
     }
   }
 }
