@@ -15,16 +15,21 @@ namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Even tiles of at most 240 rows; columns so that a small product still gives every thread something to do.
+// Even tiles of at most 240 rows, narrower and lower where a product would give too few tasks.
 struct Tiling {
   Tiling(int64_t m, int64_t n) {
     if (m == 0 || n == 0) return;
-    rows = ceil_div(ceil_div(m, ceil_div(m, kTileRows)), 6) * 6;
-    const int64_t widest = m <= 48 ? 2 * kSweepColumns : m * n >= 1024 * 2048 ? kTileColumns : kTileColumns / 2;
-    columns = ceil_div(ceil_div(n, ceil_div(n, widest)), kSweepColumns) * kSweepColumns;
+    cut(m, kTileRows, n, m <= 48 ? 2 * kSweepColumns : m * n >= 1024 * 2048 ? kTileColumns : kTileColumns / 2);
+    if (count() < kEnoughTasks) cut(m, kTileRows, n, kSweepColumns);
+    if (count() < kEnoughTasks) cut(m, kTileRows / 4, n, kSweepColumns);
+  }
+  void cut(int64_t m, int64_t most_rows, int64_t n, int64_t most_columns) {
+    rows = ceil_div(ceil_div(m, ceil_div(m, most_rows)), 6) * 6;
+    columns = ceil_div(ceil_div(n, ceil_div(n, most_columns)), kSweepColumns) * kSweepColumns;
     row_tiles = ceil_div(m, rows);
     column_tiles = ceil_div(n, columns);
   }
+  static constexpr int64_t kEnoughTasks = 8;
   int64_t count() const { return row_tiles * column_tiles; }
   int64_t rows = 0, columns = 0, row_tiles = 0, column_tiles = 0;
 };
