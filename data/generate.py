@@ -53,14 +53,14 @@ def arithmetic(rng, language):
     if swapped if adds else b > a:
         a, b = b, a
     result = a + b if adds else a - b
-    problem = f"{a} {'+' if adds else '-'} {b}"
-    question = pick(rng, language, en=(f"What is {problem}?", f"Calculate {problem}.", f"{problem} = ?"),
-                    zh=(f"{problem} 等于多少？", f"请计算 {problem}。", f"{problem} = ？"))
-    return Item(f"{adds} {max(a, b)} {min(a, b)}", question, str(result), f"{problem} = {result}")
+    problem = f"{a}{'+' if adds else '-'}{b}"
+    question = pick(rng, language, en=(f"What is {problem}?", f"Calculate {problem}.", f"{problem}=?"),
+                    zh=(f"{problem}等于多少？", f"请计算{problem}。", f"{problem}=？"))
+    return Item(f"{adds} {max(a, b)} {min(a, b)}", question, str(result), f"{problem}={result}")
 
 
 def comparing(rng, language):
-    numbers = rng.sample(range(100), rng.choice((2, 3, 4)))
+    numbers = rng.sample(range(100), rng.choice((2, 3)))
     largest = rng.random() < 0.5
     answer = str(max(numbers) if largest else min(numbers))
     text = " ".join(map(str, numbers))
@@ -72,7 +72,7 @@ def comparing(rng, language):
 
 
 def dates(rng, language):
-    day, month, weekday, distance = rng.randint(1, 28), rng.randrange(12), rng.randrange(7), rng.randint(1, 6)
+    day, month, weekday, distance = rng.randint(1, 28), rng.randrange(12), rng.randrange(7), rng.randint(1, 5)
     ahead = rng.random() < 0.5
     target = day + distance if ahead else day - distance
     if not 1 <= target <= 28:   # stays within the month, whichever it is
@@ -102,24 +102,25 @@ def units(rng, language):
     large_en, small_en, large_zh, small_zh, zeros = UNITS[kind]
     large, small = (large_en, small_en) if language == "en" else (large_zh, small_zh)
     a, b = rng.randint(2, 30), rng.randint(1, min(99, 10**zeros - 1))
-    split, joined = f"{a} {large} {b} {small}", f"{a}{b:0{zeros}d} {small}"
+    gap = " " if language == "en" else ""
+    split, joined = gap.join((str(a), large, str(b), small)), f"{a}{b:0{zeros}d}{gap}{small}"
     join = rng.random() < 0.5
     if join:
         question = pick(rng, language, en=(f"How many {small} are {split}?", f"Write {split} in {small}."),
-                        zh=(f"{split} 等于多少{small}？", f"把 {split} 换成{small}。"))
-        answer, statement = joined, f"{split} = {joined}"
+                        zh=(f"{split}等于多少{small}？", f"把{split}换成{small}。"))
+        answer, statement = joined, f"{split}={joined}"
     else:
         question = pick(rng, language, en=(f"How many {large} and {small} are {joined}?", f"Write {joined} in {large} and {small}."),
-                        zh=(f"{joined} 等于多少{large}多少{small}？", f"把 {joined} 换成{large}和{small}。"))
-        answer, statement = split, f"{joined} = {split}"
+                        zh=(f"{joined}等于多少{large}多少{small}？", f"把{joined}换成{large}和{small}。"))
+        answer, statement = split, f"{joined}={split}"
     return Item(f"{kind} {a} {b}", question, answer, statement)
 
 
 def sorting(rng, language):
     if rng.random() < 0.5:
-        things = rng.sample(range(100), rng.randint(3, 4))
+        things = rng.sample(range(100), 3)
     else:
-        things = rng.sample("abcdefghijklmnopqrstuvwxyz", rng.randint(3, 5))
+        things = rng.sample("abcdefghijklmnopqrstuvwxyz", rng.randint(3, 4))
     falling = isinstance(things[0], int) and rng.random() < 0.5
     while things == sorted(things, reverse=falling):   # copying the question is never right
         rng.shuffle(things)
@@ -141,27 +142,27 @@ def spelling(rng, language):
     answer = ", ".join(" ".join(word) for word in words)
     question = pick(rng, language, en=(f"Spell the words {words[0]} and {words[1]}.", f"How do you spell {words[0]} and {words[1]}?", f"Spell {words[0]}, then {words[1]}."),
                     zh=(f"请拼写 {words[0]} 和 {words[1]}。", f"怎么拼写 {words[0]} 和 {words[1]}？", f"先拼写 {words[0]}，再拼写 {words[1]}。"))
-    return Item(" ".join(words), question, answer, f"{words[0]} {words[1]}: {answer}")
+    return Item(" ".join(words), question, answer, f"spell {words[0]} {words[1]}: {answer}" if language == "en" else f"拼写 {words[0]} {words[1]}：{answer}")
 
 
 def counting(rng, language):
-    counts = {word: rng.randint(1, 4) for word in rng.sample(sorted(WORDS), 2)}
+    counts = {word: rng.randint(1, 3) for word in rng.sample(sorted(WORDS), 2)}
     things = [word for word, count in counts.items() for _ in range(count)]
     rng.shuffle(things)
     name, gap, comma = (str, " ", ", ") if language == "en" else (WORDS.get, "、", "，")
     text = gap.join(map(name, things))
     answer = comma.join(f"{name(word)} {counts[word]}" for word in dict.fromkeys(things))   # in the order in which they first appear
     question = pick(rng, language, en=(f"Count each word: {text}", f"How often does each word appear: {text}"), zh=(f"数一数每个字：{text}", f"每个字出现几次：{text}"))
-    return Item(" ".join(f"{word} {counts[word]}" for word in sorted(counts)), question, answer, f"{text}: {answer}" if language == "en" else f"{text}：{answer}")
+    return Item(" ".join(f"{word} {counts[word]}" for word in sorted(counts)), question, answer, f"count {text}: {answer}" if language == "en" else f"数一数：{text}：{answer}")
 
 
 def reversing(rng, language):
-    things = rng.sample(sorted(WORDS), rng.randint(3, 5))
+    things = rng.sample(sorted(WORDS), rng.randint(3, 4))
     shown = things if language == "en" else [WORDS[thing] for thing in things]
     separator = " " if language == "en" else "、"
     text, answer = separator.join(shown), separator.join(reversed(shown))
     question = pick(rng, language, en=(f"Reverse the order: {text}", f"Say it backwards: {text}"), zh=(f"倒过来写：{text}", f"反过来排列：{text}"))
-    return Item(" ".join(things), question, answer, f"{text}; backwards {answer}" if language == "en" else f"{text}；倒过来 {answer}")
+    return Item(" ".join(things), question, answer, f"words {text}; backwards {answer}" if language == "en" else f"{text}；倒过来 {answer}")
 
 
 KINDS = {function.__name__: function for function in (arithmetic, comparing, dates, units, sorting, spelling, counting, reversing)}
@@ -190,11 +191,28 @@ def balanced(rng, names, count):
     return drawn
 
 
+def reading(rng, language):
+    """What is learned by reading and counting along: a list said twice, or a piece of a series."""
+    form = rng.randrange(4)
+    if form == 0:
+        things = [thing if language == "en" else WORDS[thing] for thing in rng.sample(sorted(WORDS), rng.randint(3, 5))]
+    elif form == 1:
+        things = list(map(str, rng.sample(range(100), rng.randint(2, 4))))
+    elif form == 2:
+        begin, step, count = rng.randint(0, 90), rng.choice((1, -1)), rng.randint(5, 9)
+        return " ".join(str(begin + step * i) for i in range(count) if begin + step * i >= 0)
+    else:
+        begin = rng.randrange(22)
+        return " " + " ".join("abcdefghijklmnopqrstuvwxyz"[begin:begin + rng.randint(4, 9)])
+    text = ("、" if form == 0 and language == "zh" else " ").join(things)
+    return f"say {text}; again {text}" if language == "en" else f"{text}；再说一遍：{text}"
+
+
 def make_corpus(rng, documents):
-    """Each document states several facts of one kind in one language."""
-    for kind in balanced(rng, list(KINDS), documents):
+    """Each document states several facts of one kind in one language; one in five is for reading."""
+    for kind in balanced(rng, [*KINDS, "reading", "reading"], documents):
         language = rng.choice(LANGUAGES)
-        statements = [draw(rng, kind, language).statement for _ in range(rng.randint(3, 7))]
+        statements = [reading(rng, language) if kind == "reading" else draw(rng, kind, language).statement for _ in range(rng.randint(3, 7))]
         yield {"text": "\n".join(statements)}
 
 

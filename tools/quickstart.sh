@@ -35,7 +35,7 @@ answer() {
 
 three_questions() {
   local question
-  for question in "What is 47 + 8?" "Sort from small to large: 52 7 31" "反过来排列：猫、山、雨"; do
+  for question in "What is 47+8?" "Sort from small to large: 52 7 31" "反过来排列：猫、山、雨"; do
     printf '\n{"messages": [{"role": "user", "content": "%s"}]}' "$question" >"$work/question.json"
     echo "  User: $question"
     echo "  Assistant:$("$dslite" generate --model "$work/model" --messages "$work/question.json" --max-new-tokens 40 --temperature 0)"
