@@ -1,0 +1,195 @@
+"""Holds `dslite probe` to transformers, and to plain fp64 loops where transformers implements less; writes the goldens of tests/train/parity_test.cpp.
+
+usage: tools/oracle.sh tools/parity.py [--dslite BINARY] [--goldens tests/golden/parity] [CASE...]
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from parity_cases import BF16_LENGTHS, CASES, IN_TRANSFORMERS, config_of, documents_of, mixed, weights_of  # noqa: E402
+from plain_deepseek_v2 import run_plain  # noqa: E402
+from transformers_oracle import run_transformers  # noqa: E402
+
+SMALLEST_GAP = 4e-6  # between the last expert (or group) chosen and the first left out
+failures = 0
+
+
+def check(what, value, limit):
+    global failures
+    ok = value <= limit
+    failures += not ok
+    print(f"  {what:44} {value:9.2e}  limit {limit:.1e}  {'ok' if ok else 'FAILED'}", flush=True)
+
+
+def relative(actual, expected):
+    expected = expected.double()
+    size = expected.norm().item()
+    return (actual.double() - expected).norm().item() / size if size else actual.double().norm().item()
+
+
+def oracle(name, config, weights, documents, loss_weights):
+    run = run_transformers if name in IN_TRANSFORMERS else run_plain
+    return run(config, weights, documents, loss_weights, config["aux_loss_alpha"])
+
+
+def find_seed(name):
+    """The first seed without a near tie: a rounding error would not be an error of the choice."""
+    config, lengths = config_of(name), CASES[name][1]
+    for seed in range(100):
+        weights = weights_of(config, seed)
+        documents, loss_weights = documents_of(config, lengths, seed)
+        result = oracle(name, config, weights, documents, loss_weights)
+        if result["gap"] > SMALLEST_GAP:
+            return seed, weights, documents, loss_weights, result
+    raise SystemExit(f"{name}: no seed without a near tie")
+
+
+def probe(binary, config, weights, documents, loss_weights, options):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder)
+        (path / "model").mkdir()
+        (path / "model/config.json").write_text(json.dumps(config))
+        save_file({n: w.contiguous() for n, w in weights.items()}, path / "model/model.safetensors", {"format": "pt"})
+        (path / "tokens.json").write_text(json.dumps({"documents": documents, "loss_weight": loss_weights}))
+        command = [binary, "probe", "--model", path / "model", "--tokens", path / "tokens.json", "--output", path / "out.safetensors"]
+        subprocess.run([*map(str, command), *options], check=True)
+        return load_file(path / "out.safetensors")
+
+
+def compare(probed, expected, names):
+    largest = expected["logits"].abs().max().item()
+    check("logits, of the largest", (probed["logits"] - expected["logits"]).abs().max().item() / largest, 2e-5)
+    check("loss, relative", abs(probed["loss"].item() / expected["loss"] - 1), 1e-6)
+    for i, balance in enumerate(expected["balance_loss"]):
+        check(f"balance loss {i}, relative", abs(probed["balance_loss"][i].item() / balance - 1), 2e-6)
+    for layer, (indices, weights) in expected["router"].items():
+        check(f"router {layer}: choices that differ", (probed[f"router.{layer}.indices"] != indices).sum().item(), 0)
+        check(f"router {layer}: weights", relative(probed[f"router.{layer}.weights"], weights), 1e-5)
+    errors = {n: relative(probed["grad." + n], expected["gradients"][n]) for n in names}
+    worst = max(errors, key=errors.get)
+    check(f"gradient {worst}", errors[worst], 2e-5)
+    # Rows of zeros (experts without tokens, ids that do not occur) are exact.
+    zeros = sum(probed["grad." + n][(g == 0).all(-1)].count_nonzero().item() for n, g in expected["gradients"].items())
+    check("elements not zero where a row is zero", zeros, 0)
+    assert set(probed) == {"logits", "loss", "balance_loss"} | {f"router.{n}.{k}" for n in expected["router"] for k in ("indices", "weights")} | {
+        "grad." + n for n in names
+    }
+
+
+def check_packing(binary, config, weights, documents, loss_weights, together):
+    """A packed probe equals the separate documents bit for bit."""
+    begin = 0
+    for ids, weight in zip(documents, loss_weights):
+        alone = probe(binary, config, weights, [ids], [weight], [])
+        end = begin + len(ids)
+        same = all(torch.equal(together[key][begin:end], value) for key, value in alone.items() if key == "logits" or key.startswith("router"))
+        check(f"document at {begin}: differs from itself alone", int(not same), 0)
+        begin = end
+
+
+def check_variants(binary, config, weights, documents, loss_weights, base):
+    split = probe(binary, config, weights, documents, loss_weights, ["--gradients", "--micro-batches", str(len(documents))])
+    check("micro-batches: loss", abs(split["loss"].item() / base["loss"].item() - 1), 1e-6)
+    check("micro-batches: gradients", max(relative(split[k], v) for k, v in base.items() if k.startswith("grad.")), 1e-5)
+    if max(map(len, documents)) < 1000:
+        decoded = probe(binary, config, weights, documents, loss_weights, ["--decode"])
+        largest = base["logits"].abs().max()
+        check("decoded logits, of the largest", ((decoded["logits"] - base["logits"]).abs().max() / largest).item(), 1e-5)
+
+
+def check_bf16(binary, name):
+    """Our bf16 against transformers' bf16, both measured from transformers' fp32, where no choice flips."""
+    config, lengths = config_of(name), BF16_LENGTHS[name]
+    for seed in range(1000):
+        weights = weights_of(config, seed)
+        documents, loss_weights = documents_of(config, lengths, seed)
+        run = lambda dtype: run_transformers(config, weights, documents, loss_weights, config["aux_loss_alpha"], dtype)  # noqa: E731
+        exact = run(torch.float32)
+        if exact["gap"] < 3e-3:
+            continue
+        theirs = run(torch.bfloat16)
+        if all(torch.equal(theirs["router"][n][0], exact["router"][n][0]) for n in exact["router"]):
+            break
+    else:
+        raise SystemExit(f"{name}: no seed whose choices bf16 leaves")
+    ours = probe(binary, config, weights, documents, loss_weights, ["--gradients", "--dtype", "bfloat16"])
+    flips = sum((ours[f"router.{n}.indices"] != exact["router"][n][0]).sum().item() for n in exact["router"])
+    check(f"bf16, seed {seed}: choices that differ", flips, 0)
+    check("bf16 logits, share of transformers' error", relative(ours["logits"], exact["logits"]) / relative(theirs["logits"], exact["logits"]), 1.5)
+    shares = {}
+    for n, g in exact["gradients"].items():
+        error = relative(theirs["gradients"][n], g)
+        shares[n] = relative(ours["grad." + n], g) / error if error else relative(ours["grad." + n], g) * 1e9
+    worst = max(shares, key=shares.get)
+    print(f"  bf16 gradients: median share {np.median(list(shares.values())):.2f} of {len(shares)} tensors")
+    check(f"bf16 {worst}, share", shares[worst], 1.5)
+    whole = {n: torch.cat([source(k).flatten().double() for k in exact["gradients"]]) for n, source in
+             (("ours", lambda k: ours["grad." + k]), ("theirs", lambda k: theirs["gradients"][k]), ("exact", lambda k: exact["gradients"][k]))}  # fmt: skip
+    print(f"  bf16 gradient of all tensors, transformers:    {relative(whole['theirs'], whole['exact']):.2e}")
+    check("bf16 gradient of all tensors", relative(whole["ours"], whole["exact"]), 2e-2)
+
+
+def projections(name, tensor, seed):
+    """Norm, and two sums with random signs: every element counts."""
+    values = tensor.double().flatten().numpy()
+    bits = mixed("sign:" + name, seed, len(values))
+    signs = [1.0 - 2.0 * ((bits >> np.uint64(shift)) & np.uint64(1)).astype(np.float64) for shift in (0, 1)]
+    return [float(f"{v:.10g}") for v in (np.linalg.norm(values), *(values @ s for s in signs))]
+
+
+def write_golden(path, name, seed, config, result):
+    golden = {
+        "seed": seed,
+        "oracle": "transformers 5.23.0" if name in IN_TRANSFORMERS else "plain fp64 loops",
+        "config": config,
+        "lengths": CASES[name][1],
+        "loss": result["loss"],
+        "balance_loss": result["balance_loss"],
+        "logits": [float(f"{result['logits'].abs().max().item():.10g}"), *projections("logits", result["logits"], seed)],
+        "router": {
+            str(n): {"indices": "".join(map(str, i.flatten().tolist())), "weights": projections(f"router.{n}", w, seed)}
+            for n, (i, w) in result["router"].items()
+        },
+        "gradients": {n: projections(n, g, seed) for n, g in result["gradients"].items()},
+    }
+    text = json.dumps(golden, separators=(",", ":")).replace('"model.', '\n"model.')
+    (path / f"{name}.json").write_text(text + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dslite", help="the binary to check")
+    parser.add_argument("--goldens", type=pathlib.Path, help="folder to write")
+    parser.add_argument("cases", nargs="*", default=list(CASES))
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    for name in arguments.cases or CASES:
+        config = config_of(name)
+        seed, weights, documents, loss_weights, result = find_seed(name)
+        source = "transformers" if name in IN_TRANSFORMERS else "plain fp64 loops"
+        print(f"{name}: {sum(map(len, documents))} tokens, seed {seed}, smallest gap {result['gap']:.1e}, against {source}", flush=True)
+        if arguments.goldens:
+            arguments.goldens.mkdir(parents=True, exist_ok=True)
+            write_golden(arguments.goldens, name, seed, config, result)
+        if not arguments.dslite:
+            continue
+        base = probe(arguments.dslite, config, weights, documents, loss_weights, ["--gradients"])
+        compare(base, result, weights)
+        check_packing(arguments.dslite, config, weights, documents, loss_weights, base)
+        check_variants(arguments.dslite, config, weights, documents, loss_weights, base)
+        if name in BF16_LENGTHS:
+            check_bf16(arguments.dslite, name)
+    print(f"{failures} comparisons failed")
+    return failures > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
