@@ -23,6 +23,7 @@ const std::vector<Subcommand>& subcommands() {
   static const std::vector<Subcommand> table = {
       {"tokenizer", "train a tokenizer; text to ids and back", add_tokenizer},
       {"probe", "every number of a forward and backward, for checking against another implementation", add_probe},
+      {"bench", "measure throughput beside the machine's peak", add_bench},
   };
   return table;
 }
