@@ -98,7 +98,9 @@ class Training {
     result_.merges.emplace_back(left, right);
     for (const int32_t word : words) merge_in_word(word, left, right, merged);
     pairs_.erase(pair);
-    for (const uint64_t made : made_) queue_.push({pairs_[made].count, made});
+    for (const uint64_t made : made_) {
+      if (const int64_t count = pairs_[made].count; count > 0) queue_.push({count, made});  // 0: each was merged further at once
+    }
     made_.clear();
   }
 
