@@ -3,11 +3,14 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <torch/headeronly/version.h>
 
 #include <cstdio>
 
+#include "kernels/common/cpu.h"
 #include "src/base/error.h"
 #include "src/base/parallel_for.h"
+#include "src/base/version.h"
 
 namespace dslite {
 namespace {
@@ -22,15 +25,22 @@ struct Subcommand {
 const std::vector<Subcommand>& subcommands() {
   static const std::vector<Subcommand> table = {
       {"tokenizer", "train a tokenizer; text to ids and back", add_tokenizer},
+      {"train", "start a run of a recipe, or continue it", add_train},
       {"probe", "every number of a forward and backward, for checking against another implementation", add_probe},
       {"bench", "measure throughput beside the machine's peak", add_bench},
   };
   return table;
 }
 
+std::string version_text() {
+  return fmt::format("dslite {} ({}), LibTorch {}, {}", version(), commit(), TORCH_VERSION,
+                     kernels::instruction_set_name(kernels::chosen_instruction_set()));
+}
+
 int run(int argc, char** argv) {
   CLI::App app("dslite: pre-train, fine-tune, run and export models of the DeepSeek-V2 family.", "dslite");
   app.require_subcommand(1);
+  app.set_version_flag("--version", version_text);
   int threads = num_threads();
   std::function<int()> chosen;
   for (const Subcommand& subcommand : subcommands()) {
