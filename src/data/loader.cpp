@@ -125,6 +125,7 @@ int64_t Loader::rows_per_epoch() const { return state_->rows_per_epoch(); }
 LoaderPosition Loader::position() const { return state_->position; }
 const std::string& Loader::tokenizer_sha256() const { return state_->sources.front().store->info().tokenizer_sha256; }
 int64_t Loader::vocab_size() const { return state_->sources.front().store->info().vocab_size; }
+const std::string& Loader::chat_format() const { return state_->sources.front().store->info().chat_format; }
 
 void Loader::seek(const LoaderPosition& position) {
   if (position.epoch < 0 || position.next_sample < 0 || position.next_sample >= rows_per_epoch()) {

@@ -39,6 +39,7 @@ class Loader {
   GlobalBatch next(int rank = 0, int num_ranks = 1);
   const std::string& tokenizer_sha256() const;  // of all sources alike; UserError at construction when they differ
   int64_t vocab_size() const;
+  const std::string& chat_format() const;       // of the first source; empty when it is plain text
 
  private:
   struct State;

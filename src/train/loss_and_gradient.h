@@ -1,4 +1,5 @@
-// One micro-batch: loss, and the gradients added to the model's parameters. Losses are scaled by the totals of the whole global batch.
+// One micro-batch: loss, and the gradients added to the model's parameters. Losses are scaled by the totals of the
+// whole global batch.
 #pragma once
 #include <vector>
 
@@ -14,12 +15,12 @@ struct LossOptions {
 
 // Sums over one or more micro-batches: add them, then divide by the totals.
 struct LossSum {
-  double cross_entropy = 0;                        // sum of weight * loss over labels
+  double cross_entropy = 0;  // sum of weight * loss over labels
   double target_weight = 0;
-  int64_t num_correct = 0, num_trained_tokens = 0; // argmax == label among labels with weight > 0
+  int64_t num_correct = 0, num_trained_tokens = 0;  // argmax == label among labels with weight > 0
   int64_t num_tokens = 0;
-  std::vector<double> balance_loss;                // [MoE layers] sum over segments of T_s * L_s
-  std::vector<std::vector<int64_t>> expert_tokens; // [MoE layers][E]
+  std::vector<double> balance_loss;                 // [MoE layers] sum over segments of T_s * L_s
+  std::vector<std::vector<int64_t>> expert_tokens;  // [MoE layers][E]
   LossSum& operator+=(const LossSum& other);
 };
 

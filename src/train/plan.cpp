@@ -1,0 +1,63 @@
+// Bytes of weights, gradients, optimizer state and activations.
+#include "src/train/plan.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "src/base/progress.h"
+
+namespace dslite {
+namespace {
+
+// Values kept per token between forward and backward of one layer, in elements of the compute dtype.
+int64_t layer_values(const ModelConfig& c, int64_t layer) {
+  const int64_t attention = 2 * c.hidden_size  // input of the first norm, its output
+                            + c.num_attention_heads * (c.qk_head_dim() + c.v_head_dim)  // rotated q, attention output
+                            + c.q_lora_rank.value_or(0) * 2                 // q latent before and after its norm
+                            + 2 * c.kv_lora_rank + 2 * c.qk_rope_head_dim;  // latent before and after its norm, k_rope
+  const int64_t norm = 2 * c.hidden_size;                                   // input of the second norm, its output
+  if (!c.is_moe_layer(layer)) return attention + norm + 3 * c.intermediate_size;  // z and a
+  const int64_t shared = 3 * c.n_shared_experts * c.moe_intermediate_size;
+  const int64_t routed = 2 * c.num_experts_per_tok * c.moe_intermediate_size;  // z; a is made again
+  return attention + norm + shared + routed + 2 * *c.n_routed_experts;         // fp32 probabilities
+}
+
+// The largest work space of one layer's backward: dz, a, da and the rows of dx.
+int64_t layer_work(const ModelConfig& c) {
+  const int64_t rows = c.n_routed_experts ? c.num_experts_per_tok : 1;
+  const int64_t intermediate = c.n_routed_experts ? c.moe_intermediate_size : c.intermediate_size;
+  return std::max(rows * (4 * intermediate + c.hidden_size), 4 * c.intermediate_size);
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const ModelConfig& config, const PlanInput& input) {
+  const int64_t element = input.bf16 ? 2 : 4;
+  const ParameterCounts counts = count_parameters(config);
+  MemoryPlan plan;
+  plan.weights_bytes = counts.total * element;
+  plan.gradients_bytes = input.trained_parameters * 4;
+  plan.optimizer_bytes = input.trained_parameters * ((input.bf16 ? 2 : 0) + (input.bf16_moments ? 4 : 8));
+  int64_t kept = 0, largest = 0;
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const int64_t values = layer_values(config, layer);
+    kept += input.recompute ? config.hidden_size : values;
+    largest = std::max(largest, values);
+  }
+  const int64_t per_token =
+      (kept + (input.recompute ? largest : 0) + layer_work(config) + 4 * config.hidden_size) * element;
+  const int64_t head_chunk = std::min<int64_t>(512, input.micro_batch_tokens) * config.vocab_size * 4;  // fp32 logits
+  plan.activations_bytes = per_token * input.micro_batch_tokens + head_chunk;
+  return plan;
+}
+
+std::string plan_text(const MemoryPlan& plan) {
+  return fmt::format(
+      "memory: {} (weights {}, gradients {}, optimizer {}, activations {})",
+      bytes_text(static_cast<double>(plan.total_bytes())), bytes_text(static_cast<double>(plan.weights_bytes)),
+      bytes_text(static_cast<double>(plan.gradients_bytes)), bytes_text(static_cast<double>(plan.optimizer_bytes)),
+      bytes_text(static_cast<double>(plan.activations_bytes)));
+}
+
+}  // namespace dslite

@@ -1,0 +1,77 @@
+// Opening and cross-checking.
+#include "src/train/training_setup.h"
+
+#include "src/base/error.h"
+#include "src/base/memory.h"
+#include "src/base/progress.h"
+
+namespace dslite {
+namespace {
+
+void check_tokens(const TrainingSetup& setup, const Loader& loader) {
+  if (loader.vocab_size() > setup.open.config.vocab_size) {
+    fail_input("data.train: the token files were made for {} token ids, the model {} has {}", loader.vocab_size(),
+               setup.open.location.model_folder, setup.open.config.vocab_size);
+  }
+  if (setup.open.tokenizer && setup.open.tokenizer->sha256() != loader.tokenizer_sha256()) {
+    fail_input(
+        "data.train: the token files were made with another tokenizer (sha256 {}) than that of {} (sha256 {}); run "
+        "`dslite prepare` with the model's",
+        loader.tokenizer_sha256(), setup.open.location.model_folder, setup.open.tokenizer->sha256());
+  }
+  if (setup.config.data.sequence_tokens > setup.open.config.max_position_embeddings) {
+    fail_input("data.sequence_tokens: found {}, expected at most max_position_embeddings = {} of the model",
+               setup.config.data.sequence_tokens, setup.open.config.max_position_embeddings);
+  }
+}
+
+}  // namespace
+
+std::vector<DataSource> data_sources(const std::vector<WeightedPath>& files) {
+  std::vector<DataSource> sources;
+  for (const WeightedPath& file : files) sources.push_back({.path = file.path, .weight = file.weight});
+  return sources;
+}
+
+LoaderConfig loader_config(const RunConfig& recipe) {
+  const int64_t row = recipe.data.sequence_tokens;
+  return {.sources = data_sources(recipe.data.train),
+          .sequence_tokens = row,
+          .rows_per_step = recipe.batch.tokens_per_step / row,
+          .rows_per_micro_batch = recipe.batch.tokens_per_micro_batch / row,
+          .seed = static_cast<uint64_t>(recipe.run.seed)};
+}
+
+TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_path, const Loader& loader) {
+  TrainingSetup setup{.config = recipe, .open = open_model(model_path)};
+  const ModelConfig& model = setup.open.config;
+  if (setup.config.model.dtype.empty()) setup.config.model.dtype = model.torch_dtype;
+  if (setup.config.loss.balance_alpha < 0)
+    setup.config.loss.balance_alpha = model.n_routed_experts ? model.aux_loss_alpha : 0;
+  setup.rows_per_epoch = loader.rows_per_epoch();
+  if (setup.rows_per_epoch == 0) fail_input("data.train: the token files hold no row with a trained token");
+  setup.length = run_length(setup.config, setup.rows_per_epoch);
+  check_tokens(setup, loader);
+  setup.counts = count_parameters(model);
+  setup.memory = plan_memory(model, {.bf16 = setup.config.model.dtype == "bfloat16",
+                                     .bf16_moments = setup.config.optimizer.moments == "bfloat16",
+                                     .recompute = setup.config.memory.recompute,
+                                     .micro_batch_tokens = setup.config.batch.tokens_per_micro_batch,
+                                     .trained_parameters = setup.counts.total});
+  return setup;
+}
+
+std::string setup_text(const TrainingSetup& setup) {
+  return fmt::format(
+      "model: {} parameters, {} active a token, {}\ndata: {} rows of {} tokens an epoch\nrun: {} steps of {} tokens "
+      "({} micro-batches of {}), {} tokens, {:.2f} epochs\n{}; {} available\n",
+      count_text(static_cast<double>(setup.counts.total)), count_text(static_cast<double>(setup.counts.active)),
+      setup.config.model.dtype, setup.rows_per_epoch, setup.config.data.sequence_tokens, setup.length.num_steps,
+      setup.config.batch.tokens_per_step, setup.length.rows_per_step / setup.length.rows_per_micro_batch,
+      setup.config.batch.tokens_per_micro_batch, count_text(static_cast<double>(setup.length.total_tokens)),
+      static_cast<double>(setup.length.total_tokens) /
+          static_cast<double>(setup.rows_per_epoch * setup.config.data.sequence_tokens),
+      plan_text(setup.memory), bytes_text(static_cast<double>(available_memory_bytes())));
+}
+
+}  // namespace dslite

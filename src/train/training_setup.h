@@ -1,0 +1,27 @@
+// What both a run and `train --check` open first: model folder, token files, lengths; all agree or a UserError says
+// what does not.
+#pragma once
+#include <string>
+
+#include "src/data/loader.h"
+#include "src/model_folder/model_folder.h"
+#include "src/train/plan.h"
+#include "src/train/run_config.h"
+
+namespace dslite {
+
+struct TrainingSetup {
+  RunConfig config;  // with the model's defaults filled in
+  OpenModel open;
+  RunLength length;
+  int64_t rows_per_epoch = 0;
+  ParameterCounts counts;
+  MemoryPlan memory;
+};
+// `model_path`: the recipe's model.path, or RUN/model when a run goes on.
+TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_path, const Loader& loader);
+LoaderConfig loader_config(const RunConfig& recipe);
+std::vector<DataSource> data_sources(const std::vector<WeightedPath>& files);
+std::string setup_text(const TrainingSetup& setup);
+
+}  // namespace dslite
