@@ -88,6 +88,18 @@ const std::array<const ChatFormat*, 2>& formats() {
   return table;
 }
 
+// Published templates hold real line feeds inside their string literals where ours hold "\\n": the same to Jinja.
+std::string with_escaped_line_feeds(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
+  }
+  return out;
+}
+
 int32_t special_id(const Tokenizer& tokenizer, SpecialToken token) {
   const std::optional<int32_t> id = token == SpecialToken::kBos ? tokenizer.bos_id() : tokenizer.eos_id();
   if (!id)
@@ -117,7 +129,7 @@ const ChatFormat& ChatFormat::named(const std::string& name) {
 }
 
 const ChatFormat& ChatFormat::recognised(std::string_view chat_template, const std::string& where) {
-  const std::string hash = sha256_hex(chat_template);
+  const std::string hash = sha256_hex(with_escaped_line_feeds(chat_template));
   for (const ChatFormat* format : formats()) {
     if (sha256_hex(format->chat_template()) == hash) return *format;
   }
