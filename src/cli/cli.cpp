@@ -24,6 +24,8 @@ struct Subcommand {
 // In the order of a model's life; `dslite --help` lists them so.
 const std::vector<Subcommand>& subcommands() {
   static const std::vector<Subcommand> table = {
+      {"prepare", "raw text or conversations to token files", add_prepare},
+      {"data", "check, show or count a token file", add_data},
       {"tokenizer", "train a tokenizer; text to ids and back", add_tokenizer},
       {"train", "start a run of a recipe, or continue it", add_train},
       {"probe", "every number of a forward and backward, for checking against another implementation", add_probe},

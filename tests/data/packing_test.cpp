@@ -139,7 +139,7 @@ class LoaderTest : public ::testing::Test {
             .rows_per_micro_batch = 2,
             .seed = 3};
   }
-  TestFolder folder;
+  TempFolder folder;
   std::vector<TestDocument> sft, text;
 };
 
@@ -246,7 +246,7 @@ TEST_F(LoaderTest, ContinuesAnywhere) {
 }
 
 TEST(Loader, HundredThousandSamplesOnceEachThroughKills) {
-  const TestFolder folder;
+  const TempFolder folder;
   // 1,000 documents of 101 tokens are 100,000 rows at L = 1; a row is known by its input and label.
   std::vector<TestDocument> documents(1000);
   for (size_t d = 0; d < documents.size(); ++d) {

@@ -1,24 +1,9 @@
 // Hand-made token files.
 #include "tests/data/token_files.h"
 
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-
 #include "src/base/random.h"
 
 namespace dslite {
-
-TestFolder::TestFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "dslite-test-XXXXXX").string();
-  path_ = ::mkdtemp(name.data());
-}
-TestFolder::~TestFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 TokenFileInfo test_info(TokenFileKind kind) {
   TokenFileInfo info;
@@ -79,13 +64,5 @@ void write_token_file(const std::string& path, TokenFileKind kind, const std::ve
   writer.finish({{"empty", 2}}, {{"passed", true}});
   writer.commit();
 }
-
-std::string read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-void write_bytes(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
 }  // namespace dslite

@@ -4,20 +4,9 @@
 #include <vector>
 
 #include "src/data/token_store.h"
+#include "tests/support/temp_folder.h"
 
 namespace dslite {
-
-// A folder of its own, removed at the end.
-class TestFolder {
- public:
-  TestFolder();
-  ~TestFolder();
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 struct TestDocument {
   std::vector<int32_t> tokens;
@@ -34,8 +23,5 @@ TokenFileInfo test_info(TokenFileKind kind);
 std::vector<TestDocument> random_documents(TokenFileKind kind, int64_t num_documents, int64_t max_tokens,
                                            uint64_t seed);
 void write_token_file(const std::string& path, TokenFileKind kind, const std::vector<TestDocument>& documents);
-
-std::string read_bytes(const std::string& path);
-void write_bytes(const std::string& path, const std::string& bytes);
 
 }  // namespace dslite

@@ -49,7 +49,7 @@ class TokenStoreTest : public ::testing::Test {
     documents = random_documents(TokenFileKind::kSft, 200, 100, 1);
     write_token_file(good, TokenFileKind::kSft, documents);
     good_contents = contents(good);
-    good_bytes = read_bytes(good);
+    good_bytes = read_text(good);
   }
   // A damaged file must be refused with its name in the message.
   void expect_refused(const std::string& path, const std::string& what = {}) {
@@ -61,14 +61,14 @@ class TokenStoreTest : public ::testing::Test {
   // A copy of the good file, changed through the HDF5 API.
   template <class Change>
   std::string changed(Change&& change) {
-    write_bytes(bad, good_bytes);
+    write_text(bad, good_bytes);
     silence_hdf5();
     const Hdf5Handle file(H5Fopen(bad.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5Fclose);
     EXPECT_GE(file, 0);
     change(file);
     return bad;
   }
-  TestFolder folder;
+  TempFolder folder;
   const std::string good = folder / "good.h5", bad = folder / "bad.h5";
   std::vector<TestDocument> documents;
   std::string good_contents, good_bytes;
@@ -107,7 +107,7 @@ TEST_F(TokenStoreTest, ReadsWhatWasWritten) {
 
 TEST_F(TokenStoreTest, EqualInputGivesEqualBytes) {
   write_token_file(folder / "elsewhere.h5", TokenFileKind::kSft, documents);
-  EXPECT_TRUE(read_bytes(folder / "elsewhere.h5") == good_bytes);
+  EXPECT_TRUE(read_text(folder / "elsewhere.h5") == good_bytes);
 }
 
 TEST_F(TokenStoreTest, SeveralBlocksAreHashed) {
@@ -115,12 +115,12 @@ TEST_F(TokenStoreTest, SeveralBlocksAreHashed) {
   for (int i = 0; i < 2500000; ++i) one[0].tokens.push_back(i % 1000);
   write_token_file(good, TokenFileKind::kPretrain, one);
   EXPECT_EQ(verify_token_file(good), std::vector<std::string>());
-  std::string bytes = read_bytes(good);
+  std::string bytes = read_text(good);
   const uint32_t pattern[4] = {0, 1, 2, 3};
   const size_t tokens_at = bytes.find(std::string(reinterpret_cast<const char*>(pattern), sizeof pattern));
   ASSERT_NE(tokens_at, std::string::npos);
   bytes[tokens_at + 4 * 1500000] ^= 1;  // in the second block
-  write_bytes(bad, bytes);
+  write_text(bad, bytes);
   const TokenStore store(bad);
   EXPECT_EQ(store.tokens(0, 1 << 20).size(), size_t{1} << 20);
   EXPECT_EQ(store.tokens(2097152, 2500000).size(), 402848u);
@@ -145,7 +145,7 @@ TEST_F(TokenStoreTest, FlippedBitInAnyDataset) {
         for (const int bit : {0, 7}) {
           std::string bytes = good_bytes;
           bytes[offset + place] = static_cast<char>(bytes[offset + place] ^ (1 << bit));
-          write_bytes(bad, bytes);
+          write_text(bad, bytes);
           expect_refused(bad);
         }
       }
@@ -161,7 +161,7 @@ TEST_F(TokenStoreTest, AnyFlippedBitIsRefusedOrHarmless) {
     // Every other flip in the first 4 KiB, where the structure lies.
     const uint64_t place = random.below(2 * i, i % 2 ? bytes.size() : std::min<size_t>(bytes.size(), 4096));
     bytes[place] = static_cast<char>(bytes[place] ^ (1 << random.below(2 * i + 1, 8)));
-    write_bytes(bad, bytes);
+    write_text(bad, bytes);
     try {
       ASSERT_TRUE(contents(bad) == good_contents) << "byte " << place;
       ++harmless;
@@ -173,15 +173,15 @@ TEST_F(TokenStoreTest, AnyFlippedBitIsRefusedOrHarmless) {
 
 TEST_F(TokenStoreTest, Truncated) {
   for (size_t i = 0; i < 40; ++i) {
-    write_bytes(bad, good_bytes.substr(0, good_bytes.size() * i / 40));
+    write_text(bad, good_bytes.substr(0, good_bytes.size() * i / 40));
     expect_refused(bad);
   }
-  write_bytes(bad, good_bytes.substr(0, good_bytes.size() - 1));
+  write_text(bad, good_bytes.substr(0, good_bytes.size() - 1));
   expect_refused(bad);
 }
 
 TEST_F(TokenStoreTest, NotATokenFile) {
-  write_bytes(bad, "{\"messages\": []}");
+  write_text(bad, "{\"messages\": []}");
   expect_refused(bad, "not an HDF5 file");
   expect_refused(folder / "missing.h5", "cannot open");
   expect_refused(folder.path(), "expected a regular file");
@@ -261,7 +261,7 @@ TEST_F(TokenStoreTest, OtherStorage) {
   H5Pset_layout(compact, H5D_COMPACT);
   const Hdf5Handle space(H5Screate_simple(1, &n, nullptr), H5Sclose);
   H5Pset_virtual(virtual_, space, good.c_str(), "/tokens", space);
-  write_bytes(folder / "raw", std::string(n * 4, '\0'));
+  write_text(folder / "raw", std::string(n * 4, '\0'));
   expect_refused(changed([&](hid_t file) { replace(file, "tokens", {.dims = {n}, .create = chunked}); }), "contiguous");
   expect_refused(changed([&](hid_t file) { replace(file, "tokens", {.dims = {n}, .create = filtered}); }),
                  "contiguous");
@@ -312,13 +312,13 @@ TEST_F(TokenStoreTest, InconsistentIndexWithRightHashes) {
   wrong[3].turns[1].begin = 0;  // overlaps the turn before
   write_token_file(good, TokenFileKind::kSft, documents);
   EXPECT_THROW(write_token_file(good, TokenFileKind::kSft, wrong), UserError);
-  EXPECT_TRUE(read_bytes(good) == good_bytes);  // verified before the rename: the old file is still there
+  EXPECT_TRUE(read_text(good) == good_bytes);  // verified before the rename: the old file is still there
   EXPECT_FALSE(std::filesystem::exists(good + ".tmp"));
 }
 
 TEST_F(TokenStoreTest, ChangedWhileOpen) {
   const TokenStore store(good);
-  write_bytes(good, good_bytes + "x");
+  write_text(good, good_bytes + "x");
   EXPECT_THROW(store.verify(), UserError);
 }
 
@@ -353,7 +353,7 @@ TEST_F(TokenStoreTest, FailingWritesKeepTheOldFile) {
     ::waitpid(child, &status, 0);
     ASSERT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status) << " at " << limit;
     EXPECT_EQ(WEXITSTATUS(status), 1) << limit;
-    EXPECT_TRUE(read_bytes(good) == good_bytes) << limit;
+    EXPECT_TRUE(read_text(good) == good_bytes) << limit;
     EXPECT_FALSE(std::filesystem::exists(good + ".tmp"));
   }
 }
@@ -364,9 +364,9 @@ TEST_F(TokenStoreTest, OneWriterAtATime) {
 }
 
 TEST_F(TokenStoreTest, LeftoversOfAKilledWriterAreReplaced) {
-  write_bytes(good + ".tmp", "left over");
+  write_text(good + ".tmp", "left over");
   write_token_file(good, TokenFileKind::kSft, documents);
-  EXPECT_TRUE(read_bytes(good) == good_bytes);
+  EXPECT_TRUE(read_text(good) == good_bytes);
 }
 
 }  // namespace
