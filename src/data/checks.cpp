@@ -65,16 +65,15 @@ void TokenChecker::check_conversation(const TokenDocument& document) {
   int64_t num_eos = std::count(document.tokens.begin() + 1, document.tokens.end(), eos_);
   int64_t previous_end = 0;
   for (const RenderedChat::Turn& turn : document.turns) {
-    if (turn.begin < previous_end || turn.end <= turn.begin ||
-        turn.end > static_cast<int64_t>(document.tokens.size())) {
-      problem(
-          fmt::format("turn from token {} to {} is empty, outside, or overlaps the one before", turn.begin, turn.end));
+    if (turn.begin < previous_end || turn.end < turn.begin || turn.end > static_cast<int64_t>(document.tokens.size())) {
+      problem(fmt::format("turn from token {} to {} is outside the document or overlaps the one before", turn.begin,
+                          turn.end));
       return;
     }
     previous_end = turn.end;
     if (turn.role != Role::kAssistant) continue;
     check_turn(document, turn);
-    num_eos -= document.tokens[turn.end - 1] == eos_;
+    num_eos -= turn.end > turn.begin && document.tokens[turn.end - 1] == eos_;
     for (int64_t i = turn.begin; i < turn.end; ++i) in_turns += document.loss_weight[i] > 0;
   }
   if (in_turns != trained)
@@ -85,6 +84,7 @@ void TokenChecker::check_conversation(const TokenDocument& document) {
 
 void TokenChecker::check_turn(const TokenDocument& document, const RenderedChat::Turn& turn) {
   ++report_.num_assistant_turns;
+  if (turn.begin == turn.end) return problem(fmt::format("the assistant's turn at token {} is empty", turn.begin));
   report_.num_trained_turns += turn.weight > 0;
   if (document.tokens[turn.end - 1] != eos_)
     problem(fmt::format("the assistant's turn that ends at token {} has no eos", turn.end));

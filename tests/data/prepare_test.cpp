@@ -257,7 +257,7 @@ TEST_F(PrepareTest, NoUserTokenIsEverTrained) {
   std::vector<std::vector<Message>> all;
   for (int c = 0; c < 300; ++c) {
     std::vector<Message> conversation;
-    if (random.below(draw++, 2)) conversation.push_back({Role::kSystem, words_of(), 0});
+    if (random.below(draw++, 2)) conversation.push_back({Role::kSystem, random.below(draw++, 8) ? words_of() : "", 0});
     const uint64_t pairs = 1 + random.below(draw++, 4);
     for (uint64_t p = 0; p < pairs; ++p) {
       conversation.push_back({Role::kUser, words_of(), 0});
@@ -471,7 +471,43 @@ TEST_F(PrepareTest, ChecksSeeDamage) {
   damaged([](StoredDocument& d) { d.loss_weight = {0, 0, 0, 0, 0, 0}; });
   damaged([](StoredDocument& d) { d.turns[1].role = Role::kUser; });
   damaged([](StoredDocument& d) { d.turns[1].begin = 1; });
+  damaged([](StoredDocument& d) { d.turns[1].begin = 5; });
   damaged([](StoredDocument& d) { d.turns[2].end = 7; });
+}
+
+// Whatever the bytes: records are used or rejected, or the file is refused; nothing else happens.
+TEST_F(PrepareTest, MutatedInput) {
+  const std::string alpaca = R"({"instruction":"a [1, {2}] \"q\" 你","input":"i","output":"b","history":[["u","v"]]})";
+  const std::string sharegpt = R"({"conversations":[{"from":"human","value":"x"},{"from":"gpt","value":"\u4f60"}]})";
+  const std::vector<std::pair<std::string, std::string>> seeds = {{"in.json", "[" + alpaca + ",\n" + alpaca + "]"},
+                                                                  {"in.jsonl", kGood + "\n" + kGood + "\n"},
+                                                                  {"in.json", "[" + sharegpt + "]\n"},
+                                                                  {"in.txt", "some text 你好"}};
+  const RandomStream random(8, RandomPurpose::kTest);
+  uint64_t draw = 0;
+  int used = 0, refused = 0;
+  for (int round = 0; round < 400; ++round) {
+    auto [name, bytes] = seeds[static_cast<size_t>(round) % seeds.size()];
+    for (uint64_t n = 1 + random.below(draw++, 3); n > 0; --n) {
+      const size_t at = random.below(draw++, bytes.size());
+      constexpr std::string_view kBytes = "[]{}\",:\\\n 0ntf\xff\x80\x00";
+      const uint64_t kind = random.below(draw++, 4);
+      if (kind == 0) bytes.erase(at, 1 + random.below(draw++, 4));
+      if (kind == 1) bytes.insert(at, 1, kBytes[random.below(draw++, kBytes.size())]);
+      if (kind == 2) bytes[at] = static_cast<char>(random.below(draw++, 256));
+      if (kind == 3) bytes.resize(at);
+      if (bytes.empty()) bytes = "x";
+    }
+    try {
+      const PrepareSummary summary = run(options({input(name, bytes)}));
+      EXPECT_EQ(static_cast<size_t>(summary.num_rejects()), rejects.size());
+      ++used;
+    } catch (const UserError&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(used, 100);
+  EXPECT_GT(refused, 50);
 }
 
 TEST_F(PrepareTest, RealFiles) {

@@ -15,7 +15,7 @@ TEST(ChatTemplate, IsRecognisedWithRealLineFeedsToo) {
   for (const std::string& name : ChatFormat::names()) {
     std::string text = ChatFormat::named(name).chat_template();
     EXPECT_EQ(ChatFormat::recognised(text, "here").name(), name);
-    for (size_t at; (at = text.find("\\n")) != std::string::npos;) text.replace(at, 2, "\n");
+    for (size_t at; (at = text.find("\\n")) != std::string::npos;) text.replace(at, 2, 1, '\n');
     EXPECT_EQ(ChatFormat::recognised(text, "here").name(), name);
     EXPECT_THROW(ChatFormat::recognised(text + " ", "here"), UserError);
   }
