@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "src/base/error.h"
@@ -32,11 +33,8 @@ struct ConfigSchema::State {
 
 namespace {
 
-std::string quoted(const std::string& text) {
-  std::ostringstream out;
-  out << toml::value<std::string>(text);
-  return out.str();
-}
+// A JSON string is a TOML basic string.
+std::string toml_string(const std::string& text) { return nlohmann::json(text).dump(); }
 std::string number_text(double value) {
   const std::string text = fmt::format("{}", value);
   return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
@@ -48,11 +46,11 @@ std::string list_text(const std::vector<T>& values, Text text) {
   return out + "]";
 }
 std::string found_text(const toml::node& node) {
-  std::ostringstream out;
-  node.visit([&](const auto& value) { out << value; });
-  std::ostringstream type;
+  std::ostringstream type, value;
   type << node.type();
-  return type.str() + " " + shown(out.str());
+  if (const auto* text = node.as_string()) return "string " + shown(text->get());
+  node.visit([&](const auto& typed) { value << typed; });
+  return type.str() + " " + shown(value.str());
 }
 
 std::string range_text(IntegerRange range) {
@@ -158,7 +156,7 @@ void ConfigSchema::boolean(const std::string& key, bool* target, About about) {
 void ConfigSchema::text(const std::string& key, std::string* target, About about) {
   Field& field = add(key, std::move(about));
   field.type = "text";
-  field.value = [target] { return quoted(*target); };
+  field.value = [target] { return toml_string(*target); };
   field.read = [=](const toml::node& node, std::string*) {
     const auto* value = node.as_string();
     if (!value || value->get().empty()) return false;
@@ -168,13 +166,13 @@ void ConfigSchema::text(const std::string& key, std::string* target, About about
 }
 void ConfigSchema::choice(const std::string& key, std::string* target, std::vector<std::string> allowed, About about) {
   Field& field = add(key, std::move(about));
-  field.type = "one of " + list_text(allowed, quoted);
-  field.value = [target] { return quoted(*target); };
+  field.type = "one of " + list_text(allowed, toml_string);
+  field.value = [target] { return toml_string(*target); };
   field.read = [=](const toml::node& node, std::string* problem) {
     const auto* value = node.as_string();
     if (!value) return false;
     if (std::find(allowed.begin(), allowed.end(), value->get()) == allowed.end()) {
-      *problem = fmt::format("found {}, expected one of {}{}", shown(value->get()), list_text(allowed, quoted),
+      *problem = fmt::format("found {}, expected one of {}{}", shown(value->get()), list_text(allowed, toml_string),
                              suggestion(value->get(), allowed));
       return false;
     }
@@ -185,7 +183,7 @@ void ConfigSchema::choice(const std::string& key, std::string* target, std::vect
 void ConfigSchema::texts(const std::string& key, std::vector<std::string>* target, About about) {
   Field& field = add(key, std::move(about));
   field.type = "list of texts";
-  field.value = [target] { return list_text(*target, quoted); };
+  field.value = [target] { return list_text(*target, toml_string); };
   field.read = [=](const toml::node& node, std::string*) {
     const toml::array* list = node.as_array();
     if (!list) return false;
@@ -204,7 +202,7 @@ void ConfigSchema::weighted_paths(const std::string& key, std::vector<WeightedPa
   field.type = "path or list of paths or {path, weight > 0}";
   field.value = [target] {
     return list_text(*target, [](const WeightedPath& file) {
-      return fmt::format("{{path = {}, weight = {}}}", quoted(file.path), number_text(file.weight));
+      return fmt::format("{{path = {}, weight = {}}}", toml_string(file.path), number_text(file.weight));
     });
   };
   field.read = [=](const toml::node& node, std::string* problem) {
