@@ -30,6 +30,9 @@ const std::vector<Subcommand>& subcommands() {
       {"train", "start a run of a recipe, or continue it", add_train},
       {"probe", "every number of a forward and backward, for checking against another implementation", add_probe},
       {"bench", "measure throughput beside the machine's peak", add_bench},
+      {"eval", "loss, perplexity, accuracy and expert load on a token file", add_eval},
+      {"generate", "completions of prompts or messages", add_generate},
+      {"chat", "a conversation in the terminal", add_chat},
   };
   return table;
 }

@@ -28,8 +28,8 @@ inline at::Tensor int_tensor(const std::vector<int32_t>& values) {
 }
 
 // Error against an fp64 reference, kernels.md tolerance (b).
-inline testing::AssertionResult close(const at::Tensor& actual, const at::Tensor& expected, double tolerance) {
-  if (actual.sizes() != expected.sizes()) return testing::AssertionFailure() << "shapes differ";
+inline ::testing::AssertionResult close(const at::Tensor& actual, const at::Tensor& expected, double tolerance) {
+  if (actual.sizes() != expected.sizes()) return ::testing::AssertionFailure() << "shapes differ";
   const at::Tensor a = actual.detach().to(at::kDouble).contiguous(), b = expected.detach().to(at::kDouble).contiguous();
   const auto span = [](const at::Tensor& t) {
     return std::span<const double>(t.const_data_ptr<double>(), static_cast<size_t>(t.numel()));
@@ -37,11 +37,11 @@ inline testing::AssertionResult close(const at::Tensor& actual, const at::Tensor
   return within(compare(span(a), span(b), a.dim() > 1 ? a.size(-1) : 0), tolerance);
 }
 
-inline testing::AssertionResult same_tensor(const at::Tensor& actual, const at::Tensor& expected) {
-  if (actual.defined() != expected.defined()) return testing::AssertionFailure() << "only one is defined";
-  if (!actual.defined()) return testing::AssertionSuccess();
+inline ::testing::AssertionResult same_tensor(const at::Tensor& actual, const at::Tensor& expected) {
+  if (actual.defined() != expected.defined()) return ::testing::AssertionFailure() << "only one is defined";
+  if (!actual.defined()) return ::testing::AssertionSuccess();
   if (actual.sizes() != expected.sizes() || actual.scalar_type() != expected.scalar_type()) {
-    return testing::AssertionFailure() << "shapes or dtypes differ";
+    return ::testing::AssertionFailure() << "shapes or dtypes differ";
   }
   const at::Tensor a = actual.contiguous(), b = expected.contiguous();
   const auto bytes = [](const at::Tensor& t) {
