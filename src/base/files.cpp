@@ -140,12 +140,6 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
   if (descriptor_ >= 0) ::close(descriptor_);
 }
-void MappedFile::forget(std::span<const std::byte> part) const {
-  constexpr uintptr_t kPage = 4096;
-  const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + kPage - 1) / kPage * kPage;
-  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / kPage * kPage;
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-}
 void MappedFile::check_unchanged() const {
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0 || static_cast<size_t>(status.st_size) != size_ ||

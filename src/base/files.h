@@ -50,9 +50,6 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
-  // Lets the system take these pages back (they are read again when touched): keeps resident memory small while a large
-  // file passes by.
-  void forget(std::span<const std::byte> part) const;
   // Throws when the file's size or modification time is no longer what it was at the mapping.
   void check_unchanged() const;
   // Takes the whole pages inside `part` out of this process's memory; reading them again brings them back.

@@ -5,9 +5,7 @@
 #include <numbers>
 
 namespace dslite {
-namespace {
-
-std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
+std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xD2511F53} * counter[0];
     const uint64_t b = uint64_t{0xCD9E8D57} * counter[2];
@@ -18,20 +16,22 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint3
   return counter;
 }
 
+namespace {
+
 uint64_t join(uint32_t low, uint32_t high) { return low | (uint64_t{high} << 32); }
 
 }  // namespace
 
 // The key is one Philox block of (seed, purpose); step and sample fill another, whose halves become the upper counter words and are mixed into the key.
 RandomStream::RandomStream(uint64_t seed, RandomPurpose purpose, uint64_t step, uint64_t sample) {
-  const auto first = philox({static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32), static_cast<uint32_t>(sample), static_cast<uint32_t>(sample >> 32)},
+  const auto first = philox4x32({static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32), static_cast<uint32_t>(sample), static_cast<uint32_t>(sample >> 32)},
                             {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32) ^ (static_cast<uint32_t>(purpose) * 0x9E3779B9u)});
   key_ = {first[0], first[1]};
   counter_high_ = {first[2], first[3]};
 }
 
 std::array<uint32_t, 4> RandomStream::block(uint64_t index) const {
-  return philox({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), counter_high_[0], counter_high_[1]}, key_);
+  return philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), counter_high_[0], counter_high_[1]}, key_);
 }
 uint64_t RandomStream::bits(uint64_t index) const {
   const auto words = block(index);

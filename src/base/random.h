@@ -8,6 +8,9 @@ namespace dslite {
 
 enum class RandomPurpose : uint32_t { kInitialWeights = 1, kShuffle = 2, kSampling = 3, kPacking = 4, kTest = 99 };
 
+// One block: 4 random words from a counter and a key.
+std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
 class RandomStream {
  public:
   RandomStream(uint64_t seed, RandomPurpose purpose, uint64_t step = 0, uint64_t sample = 0);

@@ -67,7 +67,7 @@ void Checkpoint::State::check_tensor_hashes() const {
   for (const ManifestTensor& tensor : manifest.tensors) {
     for (const ManifestSlice& slice : tensor.slices) {
       if (xxh3_64(bytes(slice)) != slice.xxh3) damaged_slice(tensor, slice);
-      files[slice.file]->release(entry(slice));
+      files[slice.file]->release(bytes(slice));
     }
   }
 }
@@ -122,7 +122,7 @@ void Checkpoint::read(const std::string& name, int64_t flat_begin, int64_t flat_
     std::memcpy(target.data(), source.data(), source.size());
     const bool whole = begin == slice.begin && end == slice.end;
     if (whole && xxh3_64(target) != slice.xxh3) state_->damaged_slice(tensor, slice);
-    state_->files[slice.file]->release(state_->entry(slice));
+    state_->files[slice.file]->release(source);
   }
 }
 

@@ -40,10 +40,9 @@ class SafetensorsFile {
   const std::vector<TensorInfo>& tensors() const { return tensors_; }      // by offset
   const TensorInfo* find(const std::string& name) const;
   std::span<const std::byte> bytes(const TensorInfo& tensor) const;        // not aligned
-  // The pages of this tensor may leave memory; a later read brings them back from the file.
-  void release(const TensorInfo& tensor) const { file_.release(bytes(tensor)); }
+  // The pages of this part may leave memory; a later read brings them back from the file.
+  void release(std::span<const std::byte> part) const { file_.release(part); }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  void forget(const TensorInfo& tensor) const { file_.forget(bytes(tensor)); }   // MappedFile::forget
   void check_unchanged() const { file_.check_unchanged(); }
 
  private:
