@@ -56,6 +56,7 @@ ParameterCounts count_parameters(const ModelConfig& config);
 struct TensorSpec {
   std::string name;
   std::vector<int64_t> shape;
+  int64_t num_elements() const;
 };
 std::vector<TensorSpec> tensor_specs(const ModelConfig& config);
 

@@ -39,6 +39,12 @@ void add_moe(std::vector<TensorSpec>& specs, const std::string& prefix, const Mo
 
 }  // namespace
 
+int64_t TensorSpec::num_elements() const {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
 std::vector<TensorSpec> tensor_specs(const ModelConfig& config) {
   std::vector<TensorSpec> specs;
   specs.push_back({"model.embed_tokens.weight", {config.vocab_size, config.hidden_size}});

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,16 +59,19 @@ std::unique_ptr<DeepseekV2> load_model(const OpenModel& open, const ModelOptions
 
 struct FolderContents {
   const ModelConfig* config;
-  std::string tokenizer_folder;  // copied files; empty: none
-  TensorType type;               // of the weights
-  std::function<void(const TensorSpec& tensor, std::vector<std::byte>& out)>
-      read;  // gives each tensor's bytes in `type`
+  std::string tokenizer_folder;                              // adapted copies of its files; empty: none
+  std::string generation_config = {};                        // file whose settings are kept; empty or absent: none
+  std::function<TensorType(const TensorSpec& tensor)> type;  // kF32 or kBF16
+  std::function<void(const TensorSpec& tensor, std::span<std::byte> out)> read;  // fills `out` in that type
   int64_t max_shard_bytes = int64_t{5} << 30;
 };
 // Writes a model folder as clients expect it (per-expert names, index when sharded, bos post-processor, chat template
 // twice, generation_config.json) into a temporary sibling, verifies it, then renames. UserError when `output` exists
 // and is not empty.
 void write_model_folder(const std::string& output, const FolderContents& contents);
+
+// UserError when bos, eos or the vocabulary of the tokenizer do not fit the config at `where`.
+void check_tokenizer_fits(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& where);
 
 // Structure, names, shapes, dtypes, finite values. Returns the problems, empty when sound.
 std::vector<std::string> verify_model_folder(const std::string& path);

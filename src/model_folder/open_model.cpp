@@ -4,42 +4,22 @@
 #include <filesystem>
 
 #include "src/base/error.h"
-#include "src/base/files.h"
 #include "src/model_folder/model_folder.h"
+#include "src/text/chat_template.h"
 
 namespace dslite {
 namespace {
 
 namespace fs = std::filesystem;
 
-// chat_template.jinja where it exists (as transformers does), else tokenizer_config.json's "chat_template": a text, or
-// a list of {name, template} with one named "default".
-std::optional<std::string> chat_template_of(const std::string& folder, std::string* where) {
-  *where = folder + "/chat_template.jinja";
-  if (fs::exists(*where)) return read_file(*where);
-  *where = folder + "/tokenizer_config.json";
-  if (!fs::exists(*where)) return std::nullopt;
-  const Json json = read_json_file(*where);
-  const auto found = json.find("chat_template");
-  if (found == json.end() || found->is_null()) return std::nullopt;
-  if (found->is_string()) return found->get<std::string>();
-  if (found->is_array()) {
-    for (const Json& named : *found) {
-      if (json_string(named, "name", *where) == "default") return json_string(named, "template", *where);
-    }
-  }
-  fail_input("{}: key \"chat_template\": expected a text or a list with a template named \"default\"", *where);
-}
-
 void find_chat_format(OpenModel& open) {
-  std::string where;
-  const auto text = chat_template_of(open.location.model_folder, &where);
-  if (!text) {
+  const auto found = chat_template_of_folder(open.location.model_folder);
+  if (!found) {
     open.chat_format_problem = "no chat template";
     return;
   }
   try {
-    open.chat_format = &ChatFormat::recognised(*text, where);
+    open.chat_format = &ChatFormat::recognised(found->text, found->where);
   } catch (const UserError& error) {
     open.chat_format_problem = error.what();
   }
@@ -47,13 +27,31 @@ void find_chat_format(OpenModel& open) {
 
 }  // namespace
 
+void check_tokenizer_fits(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& where) {
+  if (tokenizer.vocab_size() > config.vocab_size) {
+    fail_input("{}: key \"vocab_size\": found {}, expected at least {}, the tokens of the tokenizer", where,
+               config.vocab_size, tokenizer.vocab_size());
+  }
+  const auto check = [&](const char* key, std::optional<int64_t> of_config, std::optional<int32_t> of_tokenizer) {
+    if (!of_tokenizer || of_config == std::optional<int64_t>(*of_tokenizer)) return;
+    fail_input("{}: key \"{}\": found {}, expected {}, as the tokenizer has it", where, key,
+               of_config ? std::to_string(*of_config) : "nothing", *of_tokenizer);
+  };
+  check("bos_token_id", config.bos_token_id, tokenizer.bos_id());
+  check("eos_token_id", config.eos_token_id, tokenizer.eos_id());
+}
+
 OpenModel open_model(const std::string& path) {
-  OpenModel open{.location = locate_model(path)};
+  OpenModel open;
+  open.location = locate_model(path);
   const std::string& folder = open.location.model_folder;
   std::vector<std::string> warnings;
   open.config = read_model_config(folder + "/config.json", &warnings);
   for (const std::string& warning : warnings) spdlog::warn("{}", warning);
-  if (fs::exists(folder + "/tokenizer.json")) open.tokenizer = Tokenizer::load(folder);
+  if (fs::exists(folder + "/tokenizer.json")) {
+    open.tokenizer = Tokenizer::load(folder);
+    check_tokenizer_fits(*open.tokenizer, open.config, folder + "/config.json");
+  }
   find_chat_format(open);
   return open;
 }

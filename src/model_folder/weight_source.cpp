@@ -76,6 +76,14 @@ Place whole(const SafetensorsFile& file, const TensorInfo& tensor) {
   return {&file, &tensor, tensor.shape, 0, tensor.end - tensor.begin};
 }
 
+void add_place(const std::string& name, Place place, Places* places) {
+  const auto [at, fresh] = places->emplace(name, std::move(place));
+  if (!fresh) {
+    fail_input("{}: tensor {} is there twice: by itself and in a stack of experts", at->second.file->path(),
+               shown(name));
+  }
+}
+
 // Splits `mlp.experts.gate_up_proj` [E, 2I, D] (gate rows first) and `mlp.experts.down_proj` [E, D, I] into per-expert
 // tensors; false for any other name.
 bool add_stacked(const SafetensorsFile& file, const TensorInfo& tensor, Places* places) {
@@ -92,8 +100,8 @@ bool add_stacked(const SafetensorsFile& file, const TensorInfo& tensor, Places* 
   for (int64_t expert = 0; expert < tensor.shape[0]; ++expert) {
     for (int64_t part = 0; part < parts; ++part) {
       const char* projection = down ? "down_proj" : part == 0 ? "gate_proj" : "up_proj";
-      places->emplace(fmt::format("{}{}.{}.weight", prefix, expert, projection),
-                      Place{&file, &tensor, {rows, columns}, (expert * parts + part) * part_bytes, part_bytes});
+      add_place(fmt::format("{}{}.{}.weight", prefix, expert, projection),
+                {&file, &tensor, {rows, columns}, (expert * parts + part) * part_bytes, part_bytes}, places);
     }
   }
   return true;
@@ -166,7 +174,7 @@ void WeightSource::State::open_folder(const std::string& folder, const ModelConf
     for (const TensorInfo& tensor : file.tensors()) {
       if (const auto [at, fresh] = found.emplace(tensor.name, name); !fresh)
         fail_input("{}: tensor {} is in two shards: {} and {}", folder, shown(tensor.name), at->second, name);
-      if (!add_stacked(file, tensor, &places)) places.emplace(tensor.name, whole(file, tensor));
+      if (!add_stacked(file, tensor, &places)) add_place(tensor.name, whole(file, tensor), &places);
     }
   }
   if (!weight_map.is_null()) check_weight_map(folder, found, weight_map);
@@ -174,12 +182,16 @@ void WeightSource::State::open_folder(const std::string& folder, const ModelConf
 }
 
 void WeightSource::State::open_checkpoint(const std::string& folder, const ModelConfig& config) {
-  checkpoint = std::make_unique<Checkpoint>(folder);
+  checkpoint = std::make_unique<Checkpoint>(folder, /*hashes=*/false);  // read() checks each tensor's hash
   for (const TensorSpec& spec : tensor_specs(config)) {
     const TensorInfo info = checkpoint->info(spec.name);
     if (info.shape != spec.shape)
       fail_input("{}: tensor \"{}\": found shape {}, expected {} by config.json", folder, spec.name,
                  shape_text(info.shape), shape_text(spec.shape));
+    if (info.type != TensorType::kF32 && info.type != TensorType::kBF16) {
+      fail_input("{}: tensor \"{}\": found dtype {}, expected F32 or BF16", folder, spec.name,
+                 tensor_type_name(info.type));
+    }
   }
 }
 
@@ -217,7 +229,8 @@ void WeightSource::read(const std::string& name, TensorType type, std::span<std:
   DSLITE_ASSERT(static_cast<int64_t>(out.size()) / tensor_type_bytes(type) ==
                 place.num_bytes / tensor_type_bytes(place.stored->type));
   convert(bytes.data(), place.stored->type, type, out);
-  if (place.begin_bytes + place.num_bytes == place.stored->end - place.stored->begin) place.file->forget(*place.stored);
+  place.file->release(bytes);
+  place.file->check_unchanged();
 }
 
 }  // namespace dslite
