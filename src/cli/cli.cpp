@@ -24,10 +24,14 @@ struct Subcommand {
 // In the order of a model's life; `dslite --help` lists them so.
 const std::vector<Subcommand>& subcommands() {
   static const std::vector<Subcommand> table = {
+      {"init", "a model folder with random weights", add_init},
+      {"tokenizer", "train a tokenizer; text to ids and back", add_tokenizer},
       {"prepare", "raw text or conversations to token files", add_prepare},
       {"data", "check, show or count a token file", add_data},
-      {"tokenizer", "train a tokenizer; text to ids and back", add_tokenizer},
       {"train", "start a run of a recipe, or continue it", add_train},
+      {"export", "a checkpoint or a model folder as a model folder", add_export},
+      {"verify", "is a checkpoint, dataset or model folder sound?", add_verify},
+      {"inspect", "what a model folder, checkpoint, dataset or config.json holds", add_inspect},
       {"probe", "every number of a forward and backward, for checking against another implementation", add_probe},
       {"bench", "measure throughput beside the machine's peak", add_bench},
       {"eval", "loss, perplexity, accuracy and expert load on a token file", add_eval},
