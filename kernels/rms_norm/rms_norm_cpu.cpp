@@ -124,7 +124,8 @@ void backward_block(void* state, int64_t block, int) {
 constexpr int64_t kSumColumns = 256;
 
 void sum_partials(void* state, int64_t task, int) {
-  const auto& [a, partials] = *static_cast<const Backward*>(state);
+  const RmsNormBackward& a = static_cast<const Backward*>(state)->a;  // clang 14 captures no structured bindings
+  const float* partials = static_cast<const Backward*>(state)->partials;
   const int64_t num_blocks = (a.num_rows + kRmsNormBlockRows - 1) / kRmsNormBlockRows;
   const int64_t begin = task * kSumColumns, width = a.width - begin < kSumColumns ? a.width - begin : kSumColumns;
   for_each_lanes(width, [&](int64_t i, auto lanes) {
