@@ -151,8 +151,10 @@ int stats(const DataArguments& arguments) {
   uint64_t most = 1;
   for (const LengthBin& bin : bins) most = std::max(most, bin.documents);
   fmt::print("{:>17} {:>9} {:>11}\n", "document tokens", "documents", "tokens");
+  bool some_shorter = false;
   for (const LengthBin& bin : bins) {
-    if (bin.documents == 0 && bin.from < 2) continue;
+    some_shorter = some_shorter || bin.documents > 0;
+    if (!some_shorter) continue;
     const auto width = static_cast<size_t>((bin.documents * 50 + most - 1) / most);
     std::string bar;
     for (size_t i = 0; i < width; ++i) bar += "█";
