@@ -1,7 +1,7 @@
 """The cases of tools/parity.py: configurations, documents, and weights made by an integer hash.
 
-The same hash stands in tests/train/parity_test.cpp, so that goldens need not store weights. Every weight is a whole number of at most
-8 bits times a power of two: exact in bf16, so that fp32 and bf16 runs have the same weights.
+The same hash stands in tests/train/parity_test.cpp, so that goldens need not store weights. Every weight is a whole
+number of at most 8 bits times a power of two: exact in bf16, so that fp32 and bf16 runs have the same weights.
 """
 import math
 
@@ -44,7 +44,10 @@ CASES = {
 # Where transformers 5.23 implements every field.
 IN_TRANSFORMERS = ["lite_packed", "v2", "tied_packed", "dense", "odd_sizes", "long", "real_vocabulary"]
 # In bf16: short, so that a seed can be found whose choices bf16 does not flip.
-BF16_LENGTHS = {"lite_packed": [31, 1, 18], "v2": [40], "tied_packed": [15, 22], "dense": [80], "odd_sizes": [19, 28], "real_vocabulary": [40]}
+BF16_LENGTHS = {
+    "lite_packed": [31, 1, 18], "v2": [40], "tied_packed": [15, 22], "dense": [80], "odd_sizes": [19, 28],
+    "real_vocabulary": [40],
+}  # fmt: skip
 
 
 def config_of(name):

@@ -1,6 +1,6 @@
 """DeepSeek-V2 (arXiv:2405.04434) in plain fp64 loops with autograd: one document, one head, one expert at a time.
 
-The oracle where transformers has none: norm_topk_prob, moe_layer_freq, models without shared experts, fp64 router and norms.
+The oracle where transformers has none: norm_topk_prob, moe_layer_freq, no shared experts, fp64 router and norms.
 """
 import math
 
@@ -22,7 +22,8 @@ def inverse_frequencies(config):
         return 1.0 / power
 
     def place(rotations):
-        return dim * math.log(yarn["original_max_position_embeddings"] / (rotations * 2 * math.pi)) / (2 * math.log(theta))
+        length = yarn["original_max_position_embeddings"]
+        return dim * math.log(length / (rotations * 2 * math.pi)) / (2 * math.log(theta))
 
     low = max(math.floor(place(yarn["beta_fast"])), 0)
     high = min(math.ceil(place(yarn["beta_slow"])), dim - 1)
@@ -44,7 +45,7 @@ class PlainModel:
 
     def is_moe(self, layer):
         c = self.config
-        return bool(c.get("n_routed_experts")) and layer >= c["first_k_dense_replace"] and layer % c["moe_layer_freq"] == 0
+        return layer >= c["first_k_dense_replace"] and layer % c["moe_layer_freq"] == 0
 
     def mlp(self, x, prefix):
         gate, up, down = (self.w[f"{prefix}{part}_proj.weight"] for part in ("gate", "up", "down"))
@@ -54,7 +55,9 @@ class PlainModel:
         c = self.config
         angle = (torch.arange(x.shape[0], dtype=torch.float32)[:, None] * inverse_frequencies(c)).to(DOUBLE)
         yarn = c.get("rope_scaling")
-        factor = mscale(yarn["factor"], yarn["mscale"]) / mscale(yarn["factor"], yarn["mscale_all_dim"]) if yarn else 1.0
+        factor = 1.0
+        if yarn:
+            factor = mscale(yarn["factor"], yarn["mscale"]) / mscale(yarn["factor"], yarn["mscale_all_dim"])
         cos, sin, a, b = angle.cos() * factor, angle.sin() * factor, x[:, 0::2], x[:, 1::2]
         return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(1)
 
@@ -80,7 +83,7 @@ class PlainModel:
         return torch.cat(heads, 1) @ w[p + "o_proj.weight"].T
 
     def choose(self, probabilities):
-        """Experts by falling probability among the kept groups; ties to the lower index. Returns them and the smallest gap."""
+        """Experts by falling probability among the kept groups, ties to the lower index; and the smallest gap."""
         c, gap = self.config, 1.0
 
         def best(items, score, count):

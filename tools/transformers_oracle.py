@@ -3,7 +3,11 @@ import re
 
 import torch
 import transformers
-from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2ForCausalLM, DeepseekV2TopkRouter, yarn_apply_mscale
+from transformers.models.deepseek_v2.modeling_deepseek_v2 import (
+    DeepseekV2ForCausalLM,
+    DeepseekV2TopkRouter,
+    yarn_apply_mscale,
+)
 
 transformers.logging.set_verbosity_error()
 assert yarn_apply_mscale  # releases without it have a wrong softmax scale
@@ -20,7 +24,8 @@ def stacked(weights):
             out[name] = value
     for prefix, parts in experts.items():
         count = max(e for e, _ in parts) + 1
-        out[prefix + "gate_up_proj"] = torch.stack([torch.cat([parts[e, "gate"], parts[e, "up"]]) for e in range(count)])
+        gate_up = [torch.cat([parts[e, "gate"], parts[e, "up"]]) for e in range(count)]
+        out[prefix + "gate_up_proj"] = torch.stack(gate_up)
         out[prefix + "down_proj"] = torch.stack([parts[e, "down"] for e in range(count)])
     return out
 
