@@ -48,19 +48,18 @@ def pick(rng, language, **texts):
 
 
 def arithmetic(rng, language):
-    a, b = rng.randint(0, 99), rng.randint(0, 9)
-    adds, swapped = rng.random() < 0.5, rng.random() < 0.3
-    if swapped if adds else b > a:
-        a, b = b, a
+    """Two digits and one digit, the result again of two digits or less."""
+    a, b, adds = rng.randint(10, 99), rng.randint(1, 9), rng.random() < 0.5
+    a -= max(0, a + b - 99) if adds else 0
     result = a + b if adds else a - b
     problem = f"{a}{'+' if adds else '-'}{b}"
     question = pick(rng, language, en=(f"What is {problem}?", f"Calculate {problem}.", f"{problem}=?"),
                     zh=(f"{problem}等于多少？", f"请计算{problem}。", f"{problem}=？"))
-    return Item(f"{adds} {max(a, b)} {min(a, b)}", question, str(result), f"{problem}={result}")
+    return Item(problem, question, str(result), f"{problem}={result}")
 
 
 def comparing(rng, language):
-    numbers = rng.sample(range(100), rng.choice((2, 3)))
+    numbers = rng.sample(range(10, 100), rng.choice((2, 3)))
     largest = rng.random() < 0.5
     answer = str(max(numbers) if largest else min(numbers))
     text = " ".join(map(str, numbers))
@@ -72,7 +71,7 @@ def comparing(rng, language):
 
 
 def dates(rng, language):
-    day, month, weekday, distance = rng.randint(1, 28), rng.randrange(12), rng.randrange(7), rng.randint(1, 5)
+    day, month, weekday, distance = rng.randint(1, 28), rng.randrange(12), rng.randrange(7), rng.randint(1, 3)
     ahead = rng.random() < 0.5
     target = day + distance if ahead else day - distance
     if not 1 <= target <= 28:   # stays within the month, whichever it is
@@ -118,7 +117,7 @@ def units(rng, language):
 
 def sorting(rng, language):
     if rng.random() < 0.5:
-        things = rng.sample(range(100), 3)
+        things = rng.sample(range(10, 100), 3)
     else:
         things = rng.sample("abcdefghijklmnopqrstuvwxyz", rng.randint(3, 4))
     falling = isinstance(things[0], int) and rng.random() < 0.5
@@ -197,7 +196,7 @@ def reading(rng, language):
     if form == 0:
         things = [thing if language == "en" else WORDS[thing] for thing in rng.sample(sorted(WORDS), rng.randint(3, 5))]
     elif form == 1:
-        things = list(map(str, rng.sample(range(100), rng.randint(2, 4))))
+        things = list(map(str, rng.sample(range(10, 100), rng.randint(2, 4))))
     elif form == 2:
         begin, step, count = rng.randint(0, 90), rng.choice((1, -1)), rng.randint(5, 9)
         return " ".join(str(begin + step * i) for i in range(count) if begin + step * i >= 0)
@@ -209,8 +208,8 @@ def reading(rng, language):
 
 
 def make_corpus(rng, documents):
-    """Each document states several facts of one kind in one language; one in five is for reading."""
-    for kind in balanced(rng, [*KINDS, "reading", "reading"], documents):
+    """Each document states several facts of one kind in one language, more often of those that take longer to learn; one in six is for reading."""
+    for kind in balanced(rng, [*KINDS, "arithmetic", "dates", "reading", "reading"], documents):
         language = rng.choice(LANGUAGES)
         statements = [reading(rng, language) if kind == "reading" else draw(rng, kind, language).statement for _ in range(rng.randint(3, 7))]
         yield {"text": "\n".join(statements)}
@@ -267,8 +266,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--output", required=True, help="folder for the files")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--documents", type=int, default=60000, help="text documents")
-    parser.add_argument("--conversations", type=int, default=50000)
+    parser.add_argument("--documents", type=int, default=50000, help="text documents")
+    parser.add_argument("--conversations", type=int, default=120000)
     options = parser.parse_args()
     os.makedirs(options.output, exist_ok=True)
     corpus, chat, questions = (list(made) for made in (
