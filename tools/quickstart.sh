@@ -29,7 +29,7 @@ build() {
 
 # Answers every held-out question: MODEL NAME
 answer() {
-  "$dslite" generate --model "$1" --input "$work/data/held_out.jsonl" --max-new-tokens 40 --temperature 0 --json >"$work/$2.jsonl.tmp"
+  "$dslite" generate --model "$1" --input "$work/data/held_out.jsonl" --max-new-tokens 16 --json >"$work/$2.jsonl.tmp"
   mv "$work/$2.jsonl.tmp" "$work/$2.jsonl"
 }
 
@@ -38,7 +38,7 @@ three_questions() {
   for question in "What is 47+8?" "Sort from small to large: 52 7 31" "反过来排列：猫、山、雨"; do
     printf '\n{"messages": [{"role": "user", "content": "%s"}]}' "$question" >"$work/question.json"
     echo "  User: $question"
-    echo "  Assistant:$("$dslite" generate --model "$work/model" --messages "$work/question.json" --max-new-tokens 40 --temperature 0)"
+    echo "  Assistant:$("$dslite" generate --model "$work/model" --messages "$work/question.json" --max-new-tokens 16)"
   done
 }
 
