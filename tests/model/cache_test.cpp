@@ -7,7 +7,7 @@
 #include <functional>
 #include <numeric>
 
-#include "tests/model/tiny_models.h"
+#include "tests/support/tiny_models.h"
 
 namespace dslite::test {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "src/model/config.h"
-#include "tests/model/tiny_models.h"
+#include "tests/support/tiny_models.h"
 
 namespace dslite::test {
 

@@ -9,7 +9,7 @@
 #include "src/base/parallel_for.h"
 #include "src/ops/linear_cross_entropy.h"
 #include "tests/model/reference_model.h"
-#include "tests/model/tiny_models.h"
+#include "tests/support/tiny_models.h"
 
 namespace dslite::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "src/base/random.h"
-#include "tests/model/tiny_models.h"
+#include "tests/support/tiny_models.h"
 
 namespace dslite::test {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "src/base/json.h"
 #include "src/train/loss_and_gradient.h"
-#include "tests/model/tiny_models.h"
+#include "tests/support/tiny_models.h"
 
 namespace dslite::test {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "src/base/error.h"
 #include "src/checkpoint/safetensors.h"
-#include "tests/model/tiny_models.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/tiny_models.h"
 
 namespace dslite::test {
 namespace {
