@@ -43,14 +43,15 @@ std::string parent(const std::string& path) { return path.substr(0, path.rfind('
 bool counts(const std::string& path) { return plan().armed && !plan().inside && path.starts_with(plan().folder); }
 
 void lose_what_was_not_synced() {
-  for (auto it = plan().renames.rbegin(); it != plan().renames.rend(); ++it)
-    ::syscall(SYS_rename, it->second.c_str(), it->first.c_str());
   for (const Created& file : plan().created) {
     if (!file.name_synced) {
       ::syscall(SYS_unlink, file.path.c_str());
     } else if (!file.data_synced) {
       ::syscall(SYS_truncate, file.path.c_str(), 0);
     }
+  }
+  for (auto it = plan().renames.rbegin(); it != plan().renames.rend(); ++it) {
+    ::syscall(SYS_rename, it->second.c_str(), it->first.c_str());
   }
 }
 
@@ -79,7 +80,12 @@ void synced(const std::string& path) {
   std::erase_if(plan().renames, [&](const auto& names) { return parent(names.second) == path; });
 }
 
-void renamed(const std::string& from, const std::string& to) { plan().renames.emplace_back(from, to); }
+void renamed(const std::string& from, const std::string& to) {
+  plan().renames.emplace_back(from, to);
+  for (Created& file : plan().created) {
+    if (file.path.starts_with(from + "/")) file.path = to + file.path.substr(from.size());
+  }
+}
 
 }  // namespace
 
