@@ -3,88 +3,15 @@
 // refused.
 #include "src/model/config.h"
 
+#include <algorithm>
 #include <cmath>
-#include <unordered_set>
 
 #include "src/base/error.h"
 #include "src/model/config_keys.h"
+#include "src/model/config_reader.h"
 
 namespace dslite {
 namespace {
-
-// The value for a message: a string in quotes, all else as JSON, cut to 80 bytes.
-std::string text_of(const Json& value) {
-  if (value.is_string()) return shown(value.get<std::string>());
-  const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  return text.size() <= 80 ? text : text.substr(0, 80) + "...";
-}
-
-// One JSON object and the words of its errors: `where: key "prefix.key": found X, expected Y`.
-class Reader {
- public:
-  Reader(const Json& object, std::string where, std::string prefix = {})
-      : object_(object), where_(std::move(where)), prefix_(std::move(prefix)) {}
-
-  [[noreturn]] void refuse(const std::string& key, const std::string& expected) const {
-    const Json* value = find(key);
-    fail_input("{}: key \"{}{}\": found {}, expected {}", where_, prefix_, key, value ? text_of(*value) : "nothing",
-               expected);
-  }
-  const Json* find(const std::string& key) const {
-    const auto found = object_.find(key);
-    return found == object_.end() ? nullptr : &*found;
-  }
-  bool has(const std::string& key) const { return find(key) && !find(key)->is_null(); }
-  const Json& required(const std::string& key) const {
-    if (const Json* value = find(key)) return *value;
-    std::vector<std::string> unknown;
-    for (const auto& [name, value] : object_.items()) {
-      if (prefix_.empty() && !is_known_config_key(name)) unknown.push_back(name);
-    }
-    fail_input("{}: key \"{}{}\": found nothing, expected a value: the key is required{}", where_, prefix_, key,
-               suggestion(key, unknown));
-  }
-  int64_t integer(const std::string& key, int64_t low, int64_t high) const {
-    const Json& value = required(key);
-    const bool fits = value.is_number_integer() &&
-                      (!value.is_number_unsigned() || value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
-    if (!fits || value.get<int64_t>() < low || value.get<int64_t>() > high) {
-      refuse(key, fmt::format("an integer from {} to {}", low, high));
-    }
-    return value.get<int64_t>();
-  }
-  int64_t integer_or(const std::string& key, int64_t otherwise, int64_t low, int64_t high) const {
-    return has(key) ? integer(key, low, high) : otherwise;
-  }
-  std::optional<int64_t> nullable_integer(const std::string& key, int64_t low, int64_t high) const {
-    if (required(key).is_null()) return std::nullopt;
-    return integer(key, low, high);
-  }
-  double number(const std::string& key, double low, double high) const {
-    const Json& value = required(key);
-    if (!value.is_number() || value.get<double>() < low || value.get<double>() > high) {
-      refuse(key, fmt::format("a number from {} to {}", low, high));
-    }
-    return value.get<double>();
-  }
-  double number_or(const std::string& key, double otherwise, double low, double high) const {
-    return has(key) ? number(key, low, high) : otherwise;
-  }
-  bool boolean_or(const std::string& key, bool otherwise) const {
-    if (!has(key)) return otherwise;
-    if (!find(key)->is_boolean()) refuse(key, "true or false");
-    return find(key)->get<bool>();
-  }
-  std::string string_or(const std::string& key, const std::string& otherwise, const std::string& expected) const {
-    if (!has(key)) return otherwise;
-    if (!find(key)->is_string()) refuse(key, expected);
-    return find(key)->get<std::string>();
-  }
-
- private:
-  const Json& object_;
-  std::string where_, prefix_;
-};
 
 // Largest sizes: far above every model of the family, far below where products of them would overflow.
 constexpr int64_t kMaxWidth = int64_t{1} << 20, kMaxVocabulary = int64_t{1} << 24, kMaxLayers = 1024,
@@ -92,7 +19,7 @@ constexpr int64_t kMaxWidth = int64_t{1} << 20, kMaxVocabulary = int64_t{1} << 2
 constexpr int64_t kMaxExpertsOfAllLayers = int64_t{1} << 18, kMaxPositions = int64_t{1} << 30;
 constexpr double kMaxParameters = 1e15;
 
-void read_sizes(const Reader& reader, ModelConfig& config) {
+void read_sizes(const ConfigReader& reader, ModelConfig& config) {
   config.vocab_size = reader.integer("vocab_size", 1, kMaxVocabulary);
   config.hidden_size = reader.integer("hidden_size", 1, kMaxWidth);
   config.num_hidden_layers = reader.integer("num_hidden_layers", 1, kMaxLayers);
@@ -125,7 +52,7 @@ void read_sizes(const Reader& reader, ModelConfig& config) {
   }
 }
 
-void read_groups(const Reader& reader, ModelConfig& config, std::vector<std::string>* warnings,
+void read_groups(const ConfigReader& reader, ModelConfig& config, std::vector<std::string>* warnings,
                  const std::string& where) {
   const std::string method = reader.string_or("topk_method", "greedy", "\"greedy\" or \"group_limited_greedy\"");
   if (method != "greedy" && method != "group_limited_greedy") {
@@ -153,7 +80,7 @@ void read_groups(const Reader& reader, ModelConfig& config, std::vector<std::str
   }
 }
 
-void read_experts(const Reader& reader, ModelConfig& config, std::vector<std::string>* warnings,
+void read_experts(const ConfigReader& reader, ModelConfig& config, std::vector<std::string>* warnings,
                   const std::string& where) {
   config.n_routed_experts = reader.nullable_integer("n_routed_experts", 1, kMaxExperts);
   config.norm_topk_prob = reader.boolean_or("norm_topk_prob", false);
@@ -182,7 +109,7 @@ struct Rope {
   std::optional<YarnScaling> yarn;
 };
 
-std::optional<YarnScaling> read_yarn(const Reader& reader) {
+std::optional<YarnScaling> read_yarn(const ConfigReader& reader) {
   const std::string expected = "\"yarn\" or \"default\": other ways of scaling are not supported";
   const std::string kind = reader.string_or(reader.has("rope_type") ? "rope_type" : "type", "", expected);
   if (reader.has("type") && reader.string_or("type", "", expected) != kind)
@@ -203,11 +130,11 @@ std::optional<YarnScaling> read_yarn(const Reader& reader) {
 
 constexpr double kMinTheta = 1.001, kMaxTheta = 1e12;
 
-Rope read_rope_object(const Reader& outer, const std::string& key, const std::string& where,
+Rope read_rope_object(const ConfigReader& outer, const std::string& key, const std::string& where,
                       std::vector<std::string>* warnings) {
   const Json& object = *outer.find(key);
   if (!object.is_object()) outer.refuse(key, "an object or null");
-  const Reader reader(object, where, key + ".");
+  const ConfigReader reader(object, where, key + ".");
   if (warnings) {
     for (const auto& [name, value] : object.items()) {
       if (!is_known_rope_key(name)) {
@@ -222,7 +149,7 @@ Rope read_rope_object(const Reader& outer, const std::string& key, const std::st
   return rope;
 }
 
-void read_rope(const Reader& reader, const std::string& where, ModelConfig& config,
+void read_rope(const ConfigReader& reader, const std::string& where, ModelConfig& config,
                std::vector<std::string>* warnings) {
   Rope rope;
   if (reader.has("rope_parameters")) rope = read_rope_object(reader, "rope_parameters", where, warnings);
@@ -248,7 +175,7 @@ void read_rope(const Reader& reader, const std::string& where, ModelConfig& conf
   config.rope_scaling = rope.yarn;
 }
 
-void read_dtype(const Reader& reader, ModelConfig& config) {
+void read_dtype(const ConfigReader& reader, ModelConfig& config) {
   const std::string expected = "\"bfloat16\" or \"float32\"";
   const std::string dtype = reader.string_or("dtype", "", expected);
   config.torch_dtype = reader.string_or("torch_dtype", dtype.empty() ? config.torch_dtype : dtype, expected);
@@ -257,9 +184,9 @@ void read_dtype(const Reader& reader, ModelConfig& config) {
   if (!dtype.empty() && dtype != config.torch_dtype) reader.refuse("dtype", "the same as torch_dtype");
 }
 
-void read_rest(const Reader& reader, ModelConfig& config) {
+void read_rest(const ConfigReader& reader, ModelConfig& config) {
   const auto only = [&](const char* key, const Json& value) {
-    if (reader.has(key) && *reader.find(key) != value) reader.refuse(key, text_of(value));
+    if (reader.has(key) && *reader.find(key) != value) reader.refuse(key, config_value_text(value));
   };
   reader.required("model_type");
   only("model_type", "deepseek_v2");
@@ -288,7 +215,7 @@ void warn_of_unknown(const Json& json, const std::string& where, std::vector<std
 
 ModelConfig parse_model_config(const Json& json, const std::string& where, std::vector<std::string>* warnings) {
   if (!json.is_object()) fail_input("{}: found {}, expected an object", where, json.type_name());
-  const Reader reader(json, where);
+  const ConfigReader reader(json, where);
   ModelConfig config;
   config.original = json;
   read_sizes(reader, config);
