@@ -70,7 +70,9 @@ struct FolderContents {
 // and is not empty.
 void write_model_folder(const std::string& output, const FolderContents& contents);
 
-// UserError when bos, eos or the vocabulary of the tokenizer do not fit the config at `where`.
+// UserError when the tokenizer has ids beyond the config's vocabulary (the config is at `where`).
+void check_vocabulary_fits(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& where);
+// UserError also when bos or eos differ.
 void check_tokenizer_fits(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& where);
 
 // Structure, names, shapes, dtypes, finite values. Returns the problems, empty when sound.

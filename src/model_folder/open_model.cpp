@@ -27,11 +27,15 @@ void find_chat_format(OpenModel& open) {
 
 }  // namespace
 
-void check_tokenizer_fits(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& where) {
+void check_vocabulary_fits(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& where) {
   if (tokenizer.vocab_size() > config.vocab_size) {
     fail_input("{}: key \"vocab_size\": found {}, expected at least {}, the tokens of the tokenizer", where,
                config.vocab_size, tokenizer.vocab_size());
   }
+}
+
+void check_tokenizer_fits(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& where) {
+  check_vocabulary_fits(tokenizer, config, where);
   const auto check = [&](const char* key, std::optional<int64_t> of_config, std::optional<int32_t> of_tokenizer) {
     if (!of_tokenizer || of_config == std::optional<int64_t>(*of_tokenizer)) return;
     fail_input("{}: key \"{}\": found {}, expected {}, as the tokenizer has it", where, key,
@@ -50,7 +54,12 @@ OpenModel open_model(const std::string& path) {
   for (const std::string& warning : warnings) spdlog::warn("{}", warning);
   if (fs::exists(folder + "/tokenizer.json")) {
     open.tokenizer = Tokenizer::load(folder);
-    check_tokenizer_fits(*open.tokenizer, open.config, folder + "/config.json");
+    check_vocabulary_fits(*open.tokenizer, open.config, folder + "/config.json");
+    try {
+      check_tokenizer_fits(*open.tokenizer, open.config, folder + "/config.json");
+    } catch (const UserError& error) {
+      spdlog::warn("{}", error.what());  // others publish such folders
+    }
   }
   find_chat_format(open);
   return open;

@@ -64,7 +64,7 @@ std::vector<std::string> verify_model_folder(const std::string& path) {
     attempt(problems, [&] { read_json_file(path + "/generation_config.json"); });
   }
   if (std::filesystem::exists(path + "/tokenizer.json")) {
-    attempt(problems, [&] { check_tokenizer_fits(*Tokenizer::load(path), config, path + "/config.json"); });
+    attempt(problems, [&] { check_vocabulary_fits(*Tokenizer::load(path), config, path + "/config.json"); });
     attempt(problems, [&] { chat_template_of_folder(path); });
   }
   return problems;

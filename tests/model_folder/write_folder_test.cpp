@@ -151,5 +151,22 @@ TEST(WriteFolder, ATokenizerThatDoesNotFitIsRefused) {
   EXPECT_THAT(refusal(), HasSubstr("key \"eos_token_id\": found nothing, expected 259"));
 }
 
+TEST(WriteFolder, AForeignFolderIsOpenedUnlessItsTokensHaveNoRow) {
+  const TempFolder temp;
+  const ModelConfig config = tiny_config();
+  FolderContents contents = named_contents(config, TensorType::kBF16);
+  write_tiny_tokenizer(temp / "tokenizer");
+  contents.tokenizer_folder = temp / "tokenizer";
+  write_model_folder(temp / "model", contents);
+  Json json = read_json_file(temp / "model/config.json");
+  json["eos_token_id"] = nullptr;
+  write_text(temp / "model/config.json", json.dump());
+  EXPECT_NE(open_model(temp / "model").tokenizer, nullptr);
+  EXPECT_THAT(verify_model_folder(temp / "model"), testing::IsEmpty());
+  json["vocab_size"] = 259;
+  write_text(temp / "model/config.json", json.dump());
+  EXPECT_THROW(open_model(temp / "model"), UserError);
+}
+
 }  // namespace
 }  // namespace dslite
