@@ -52,8 +52,10 @@ void pack_heads(const LatentDecode& a, int64_t sequence, Scratch& scratch) {
   for (int64_t h = 0; h < scratch.queries.columns; ++h) {
     if (h < a.num_heads) {
       std::memcpy(scratch.query, a.q_latent + (sequence * a.num_heads + h) * latent, static_cast<size_t>(latent) * 4);
-      std::memcpy(scratch.query + latent, a.q_rope + (sequence * a.num_heads + h) * rope,
-                  static_cast<size_t>(rope) * 4);
+      if (rope > 0) {  // memcpy refuses null even for no bytes
+        std::memcpy(scratch.query + latent, a.q_rope + (sequence * a.num_heads + h) * rope,
+                    static_cast<size_t>(rope) * 4);
+      }
     }
     put_column(h < a.num_heads ? scratch.query : nullptr, latent + rope, h, scratch.queries.panels);
   }
