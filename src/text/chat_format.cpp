@@ -149,6 +149,7 @@ RenderedChat tokenize_chat(const Tokenizer& tokenizer, const std::vector<ChatSeg
     }
     chat.loss_weight.resize(chat.tokens.size(), segment.weight);
     if (segment.message < 0) continue;
+    DSLITE_ASSERT(segment.message <= static_cast<int32_t>(chat.turns.size()));
     if (segment.message == static_cast<int32_t>(chat.turns.size()))
       chat.turns.push_back({begin, begin, segment.role, 0.0f});
     RenderedChat::Turn& turn = chat.turns.back();
