@@ -43,6 +43,12 @@ std::vector<int64_t> moe_layers(const ModelConfig& config) {
   return layers;
 }
 
+std::vector<Batch> read_validation(const RunConfig& config, const RunLength& length) {
+  if (config.data.validation.empty()) return {};
+  return validation_batches(data_sources(config.data.validation), config.data.sequence_tokens,
+                            length.rows_per_micro_batch);
+}
+
 class TrainingRun {
  public:
   explicit TrainingRun(const RunConfig& recipe);
@@ -76,8 +82,7 @@ TrainingRun::TrainingRun(const RunConfig& recipe)
       saved_(folder_.saved_recipe()),
       loader_(std::make_unique<Loader>(loader_config(recipe))),
       setup_(set_up_training(recipe, saved_ ? folder_.path() + "/model" : recipe.model.path, *loader_)),
-      validation_(validation_batches(data_sources(recipe.data.validation), recipe.data.sequence_tokens,
-                                     setup_.length.rows_per_micro_batch)),
+      validation_(read_validation(recipe, setup_.length)),
       state_(make_train_state(setup_, std::move(loader_))) {
   std::fputs(setup_text(setup_).c_str(), stderr);
   start_or_continue(recipe.model.path);
@@ -214,8 +219,7 @@ RunOutcome run_training(const RunConfig& recipe) { return TrainingRun(recipe).ru
 std::string check_training(const RunConfig& recipe) {
   const Loader loader(loader_config(recipe));
   const TrainingSetup setup = set_up_training(recipe, recipe.model.path, loader);
-  validation_batches(data_sources(recipe.data.validation), recipe.data.sequence_tokens,
-                     setup.length.rows_per_micro_batch);
+  read_validation(recipe, setup.length);
   return setup_text(setup);
 }
 
