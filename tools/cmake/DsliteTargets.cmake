@@ -43,6 +43,8 @@ function(dslite_test name)
     target_precompile_headers(test_${name} REUSE_FROM dslite_precompiled)
   endif()
   add_test(NAME ${name} COMMAND test_${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/reports/test_${name}.xml)
+  # Passive waiting: libgomp's idle threads spin, which makes everything slow on a machine with other work.
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 
 # dslite_commit(VARIABLE): the short hash of the checkout, "unknown" outside git; a new commit configures again.
