@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "src/text/byte_level.h"
+#include "src/text/v2_pre_tokenizer.h"
 
 namespace dslite {
 namespace {

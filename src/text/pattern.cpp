@@ -5,17 +5,18 @@
 #include <pcre2.h>
 
 #include "src/base/error.h"
+#include "src/text/unicode_tables.h"
 #include "src/text/utf8.h"
 
 namespace dslite {
 namespace {
 
-constexpr const char* kWhiteSpace =
-    R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-
-bool is_white_space(uint32_t c) {
-  return (c >= 0x9 && c <= 0xD) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+// The inside of a class of the white space.
+std::string white_space_class() {
+  std::string text;
+  for (const CodePointRange& range : kWhiteSpaceRanges)
+    text += fmt::format("\\x{{{:x}}}-\\x{{{:x}}}", range.first, range.last);
+  return text;
 }
 
 class Translator {
@@ -32,7 +33,7 @@ class Translator {
         char_class();
       } else {
         const Item item = next_item("^.|()?*+{}[]");
-        out_ += item.white_space ? fmt::format("[{}]", kWhiteSpace) : hex(item.character);
+        out_ += item.white_space ? fmt::format("[{}]", white_space_class()) : hex(item.character);
       }
       if (at_ < pattern_.size() && std::string_view("?*+").find(pattern_[at_]) != std::string_view::npos)
         out_ += pattern_[at_++];
@@ -86,7 +87,7 @@ class Translator {
       if (pattern_.substr(at_, 2) == "&&") refuse("&&");
       const Item first = next_item("[");
       if (first.white_space) {
-        out_ += kWhiteSpace;
+        out_ += white_space_class();
         if (pattern_.substr(at_, 1) == "-" && pattern_.substr(at_, 2) != "-]") refuse("\\s-");
         continue;
       }

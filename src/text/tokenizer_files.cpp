@@ -4,6 +4,7 @@
 #include "src/base/files.h"
 #include "src/text/byte_level.h"
 #include "src/text/chat_format.h"
+#include "src/text/v2_pre_tokenizer.h"
 
 namespace dslite {
 namespace {

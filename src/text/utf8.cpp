@@ -54,8 +54,19 @@ size_t skip_ascii(std::string_view text, size_t position) {
   return position;
 }
 
+// Past the three-byte characters without exceptions (all but E0 and ED): most of CJK.
+size_t skip_plain_three(std::string_view text, size_t position) {
+  for (; position + 4 <= text.size(); position += 3) {
+    uint32_t word;
+    std::memcpy(&word, text.data() + position, 4);  // little endian: the first byte is the lowest
+    const uint32_t first = word & 0xFF;
+    if ((word & 0xC0C0F0u) != 0x8080E0u || first == 0xE0 || first == 0xED) break;
+  }
+  return position;
+}
+
 size_t find_invalid_from(std::string_view text, size_t position) {
-  while ((position = skip_ascii(text, position)) < text.size()) {
+  while ((position = skip_plain_three(text, skip_ascii(text, position))) < text.size()) {
     const Part part = part_at(text, position);
     if (!part.complete) return position;
     position += part.size_bytes;
@@ -72,15 +83,6 @@ void check_utf8(std::string_view text, const std::string& where) {
   if (position != std::string_view::npos) {
     fail_input("{}: not UTF-8 at byte {}: found 0x{:02X}", where, position, static_cast<uint8_t>(text[position]));
   }
-}
-
-CodePoint code_point_at(std::string_view text, size_t position) {
-  const uint8_t first = static_cast<uint8_t>(text[position]);
-  const auto next = [&](size_t i) { return static_cast<uint32_t>(text[position + i] & 0x3F); };
-  if (first < 0x80) return {first, 1};
-  if (first < 0xE0) return {(first & 0x1Fu) << 6 | next(1), 2};
-  if (first < 0xF0) return {(first & 0x0Fu) << 12 | next(1) << 6 | next(2), 3};
-  return {(first & 0x07u) << 18 | next(1) << 12 | next(2) << 6 | next(3), 4};
 }
 
 void append_utf8(std::string& text, uint32_t code_point) {

@@ -19,7 +19,14 @@ struct CodePoint {
   size_t size_bytes;
 };
 // The character at `position`; the text is well-formed.
-CodePoint code_point_at(std::string_view text, size_t position);
+inline CodePoint code_point_at(std::string_view text, size_t position) {
+  const auto first = static_cast<uint8_t>(text[position]);
+  const auto next = [&](size_t i) { return static_cast<uint32_t>(text[position + i] & 0x3F); };
+  if (first < 0x80) return {first, 1};
+  if (first < 0xE0) return {(first & 0x1Fu) << 6 | next(1), 2};
+  if (first < 0xF0) return {(first & 0x0Fu) << 12 | next(1) << 6 | next(2), 3};
+  return {(first & 0x07u) << 18 | next(1) << 12 | next(2) << 6 | next(3), 4};
+}
 
 void append_utf8(std::string& text, uint32_t code_point);
 

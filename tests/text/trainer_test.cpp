@@ -5,6 +5,7 @@
 #include <set>
 
 #include "src/text/byte_level.h"
+#include "src/text/v2_pre_tokenizer.h"
 #include "tests/text/support.h"
 
 namespace dslite {
