@@ -6,10 +6,18 @@
 
 namespace dslite {
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)), begins_(256) {
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
   std::stable_sort(tokens_.begin(), tokens_.end(),
                    [](const AddedToken& a, const AddedToken& b) { return a.text.size() > b.text.size(); });
-  for (const AddedToken& token : tokens_) begins_[static_cast<uint8_t>(token.text[0])] = true;
+  for (const AddedToken& token : tokens_) {
+    if (begins_.find(token.text[0]) == std::string::npos) begins_ += token.text[0];
+    has_plain_ = has_plain_ || !token.special;
+  }
+}
+
+size_t AddedTokens::next_begin(std::string_view text, size_t from) const {
+  // With one byte a memchr, in practice always '<'.
+  return std::min(begins_.size() == 1 ? text.find(begins_[0], from) : text.find_first_of(begins_, from), text.size());
 }
 
 const AddedToken* AddedTokens::longest_at(std::string_view text) const {

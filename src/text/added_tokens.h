@@ -23,9 +23,9 @@ class AddedTokens {
   template <class AddId, class Encode>
   void split(std::string_view text, bool parse_special, AddId&& add_id, Encode&& encode) const {
     size_t done = 0;
-    if (!tokens_.empty()) {
-      for (size_t at = 0; at < text.size();) {
-        const AddedToken* token = begins_[static_cast<uint8_t>(text[at])] ? longest_at(text.substr(at)) : nullptr;
+    if (parse_special ? !tokens_.empty() : has_plain_) {
+      for (size_t at = 0; (at = next_begin(text, at)) < text.size();) {
+        const AddedToken* token = longest_at(text.substr(at));
         if (!token) {
           ++at;
           continue;
@@ -43,9 +43,12 @@ class AddedTokens {
   }
 
  private:
+  // The next place where a token may begin, or the text's end.
+  size_t next_begin(std::string_view text, size_t from) const;
   const AddedToken* longest_at(std::string_view text) const;
   std::vector<AddedToken> tokens_;  // by falling length
-  std::vector<bool> begins_;        // [256] whether a token begins with the byte
+  std::string begins_;              // the first bytes of tokens, each once
+  bool has_plain_ = false;          // a token that is not special
 };
 
 }  // namespace dslite

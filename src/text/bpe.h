@@ -1,59 +1,49 @@
 // Byte-level byte-pair encoding of one piece: merge the adjacent pair of lowest rank, the leftmost of equals, until
 // none is left (Sennrich et al., arXiv:1508.07909; ranks as in GPT-2). Pieces that are one token are found by one
-// look-up, long ones are merged by a heap.
+// look-up, those that were merged lately in a cache; short ones are merged in an array, long ones by a heap.
 #pragma once
 #include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
+#include "src/text/merge_table.h"
+#include "src/text/piece_table.h"
+
 namespace dslite {
-
-// (left id, right id) -> (rank, merged id), an open-addressing table.
-class MergeTable {
- public:
-  static constexpr int32_t kNone = INT32_MAX;
-  struct Merge {
-    int32_t rank = kNone, id = -1;  // rank kNone: no such merge
-  };
-
-  explicit MergeTable(size_t num_merges);
-  // False when the pair is there already.
-  bool insert(int32_t left, int32_t right, Merge merge);
-  Merge find(int32_t left, int32_t right) const;
-
- private:
-  struct Slot {
-    uint64_t pair;
-    Merge merge;
-  };
-  size_t slot_of(uint64_t pair) const;
-  std::vector<Slot> slots_;
-  uint64_t mask_;
-};
 
 class Bpe {
  public:
   // The tokens' bytes by id (empty: no such token); ids of the single bytes, -1 for those that occur in no UTF-8 text.
-  Bpe(std::vector<std::string> tokens, const std::array<int32_t, 256>& byte_ids, MergeTable merges);
+  Bpe(const std::vector<std::string>& tokens, const std::array<int32_t, 256>& byte_ids, MergeTable merges);
 
-  // Appends the ids of a piece.
-  void encode(std::string_view piece, std::vector<int32_t>& ids) const;
-  const std::string& token(int32_t id) const { return tokens_[id]; }
-  int32_t num_tokens() const { return static_cast<int32_t>(tokens_.size()); }
+  // Appends the ids of a piece, which is not empty and well-formed UTF-8.
+  void encode(std::string_view piece, PieceCache& cache, std::vector<int32_t>& ids) const;
 
  private:
-  void merge_short(std::string_view piece, std::vector<int32_t>& ids) const;
-  void merge_long(std::string_view piece, std::vector<int32_t>& ids) const;
+  struct Symbol {
+    int32_t id;
+    Merge next;  // with the symbol after it
+  };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view piece) const { return std::hash<std::string_view>()(piece); }
+  };
+  void find_whole_tokens(const std::vector<std::string>& tokens);
   void merge(std::string_view piece, std::vector<int32_t>& ids) const;
-  size_t whole_slot(std::string_view piece) const;
+  void merge_short(Symbol* symbols, int count, std::vector<int32_t>& ids) const;
+  void merge_long(std::string_view piece, std::vector<int32_t>& ids) const;
+  template <class Add>
+  void for_each_symbol(std::string_view piece, Add&& add) const;
 
-  std::vector<std::string> tokens_;
   std::array<int32_t, 256> byte_ids_;
   MergeTable merges_;
-  std::vector<int32_t> whole_;  // ids of the tokens that merging gives for their own bytes, by hash; -1: free
+  std::vector<int32_t> character_ids_;  // [0x10000]
+  // Tokens that merging gives for their own bytes: those of at most kMaxKeyBytes, and the others.
+  PieceTable whole_;
+  std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> long_whole_;
   size_t longest_whole_ = 0;
 };
 

@@ -2,6 +2,7 @@
 #include "src/text/tokenizer.h"
 
 #include <filesystem>
+#include <mutex>
 
 #include "src/base/error.h"
 #include "src/text/tokenizer_parts.h"
@@ -9,8 +10,39 @@
 
 namespace dslite {
 
+namespace {
+
+// What one encoding writes to besides its ids.
+struct Scratch {
+  Pattern::Scratch pattern;
+  PieceCache pieces;
+};
+
+// Scratches that no thread uses right now, so that a cache outlives its call.
+class ScratchPool {
+ public:
+  std::unique_ptr<Scratch> take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return std::make_unique<Scratch>();
+    auto scratch = std::move(free_.back());
+    free_.pop_back();
+    return scratch;
+  }
+  void give_back(std::unique_ptr<Scratch> scratch) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(scratch));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Scratch>> free_;
+};
+
+}  // namespace
+
 struct Tokenizer::State {
   TokenizerParts parts;
+  mutable ScratchPool scratches;
 };
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& folder) {
@@ -21,7 +53,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& folder) {
 }
 
 Tokenizer::Tokenizer(const Json& tokenizer_json, const Json& tokenizer_config, const std::string& where)
-    : state_(std::make_unique<const State>(State{read_tokenizer_parts(tokenizer_json, tokenizer_config, where)})) {}
+    : state_(new State{read_tokenizer_parts(tokenizer_json, tokenizer_config, where), {}}) {}
 Tokenizer::~Tokenizer() = default;
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
@@ -32,34 +64,37 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOption
     if (!parts.bos) fail_input("the tokenizer names no bos token, so none can be added");
     ids.push_back(*parts.bos);
   }
-  Pattern::Scratch scratch;
+  std::unique_ptr<Scratch> scratch = state_->scratches.take();
   const auto encode_plain = [&](std::string_view plain) {
-    parts.pre_tokenizer.split(plain, scratch, [&](std::string_view piece) { parts.bpe.encode(piece, ids); });
+    parts.pre_tokenizer.split(plain, scratch->pattern,
+                              [&](std::string_view piece) { parts.bpe.encode(piece, scratch->pieces, ids); });
   };
   const auto add_id = [&](int32_t id) { ids.push_back(id); };
   parts.raw_added.split(text, options.parse_special, add_id, [&](std::string_view rest) {
     parts.normalized_added.split(rest, options.parse_special, add_id, encode_plain);
   });
+  state_->scratches.give_back(std::move(scratch));
   return ids;
 }
 
 std::string Tokenizer::token_bytes(int32_t id) const {
-  const Bpe& bpe = state_->parts.bpe;
-  if (id < 0 || id >= bpe.num_tokens() || bpe.token(id).empty())
-    fail_input("token id {} is not in the vocabulary of {} tokens", id, vocab_size());
-  return bpe.token(id);
+  const TokenBytes& tokens = state_->parts.tokens;
+  if (!tokens.contains(id)) fail_input("token id {} is not in the vocabulary of {} tokens", id, vocab_size());
+  return tokens[id];
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
-  std::string bytes;
+  const TokenBytes& tokens = state_->parts.tokens;
+  std::vector<int32_t> kept;
   for (const int32_t id : ids) {
-    if (skip_special && is_special(id)) continue;
-    bytes += token_bytes(id);
+    if (!tokens.contains(id)) token_bytes(id);  // refuses it
+    if (skip_special && !is_special(id)) kept.push_back(id);
   }
-  return repaired_utf8(bytes);
+  std::string bytes = tokens.joined(skip_special ? kept : ids);
+  return find_invalid_utf8(bytes) == std::string::npos ? bytes : repaired_utf8(bytes);
 }
 
-int64_t Tokenizer::vocab_size() const { return state_->parts.bpe.num_tokens(); }
+int64_t Tokenizer::vocab_size() const { return state_->parts.tokens.size(); }
 std::optional<int32_t> Tokenizer::bos_id() const { return state_->parts.bos; }
 std::optional<int32_t> Tokenizer::eos_id() const { return state_->parts.eos; }
 const std::string& Tokenizer::sha256() const { return state_->parts.sha256; }

@@ -101,7 +101,7 @@ MergeTable read_merges(const Json& model, const Tokens& tokens, const std::strin
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const std::string here = fmt::format("{}.merges[{}]", where, rank);
     const auto [left, right] = read_merge(merges[rank], here);
-    const MergeTable::Merge merge{static_cast<int32_t>(rank), tokens.id_of(left + right, here)};
+    const Merge merge{static_cast<int32_t>(rank), tokens.id_of(left + right, here)};
     if (!table.insert(tokens.id_of(left, here), tokens.id_of(right, here), merge))
       fail_input("{}: {} is there twice", here, shown(left + " " + right));
   }
@@ -203,7 +203,8 @@ TokenizerParts read_tokenizer_parts(const Json& root, const Json& config, const 
   }
   for (std::string& token : tokens.text) token = from_byte_level(token);
   return {.pre_tokenizer = PreTokenizer(json_member(root, "pre_tokenizer", where), where + ": pre_tokenizer"),
-          .bpe = Bpe(std::move(tokens.text), byte_ids, std::move(merges)),
+          .bpe = Bpe(tokens.text, byte_ids, std::move(merges)),
+          .tokens = TokenBytes(std::move(tokens.text)),
           .raw_added = AddedTokens(std::move(added.raw)),
           .normalized_added = AddedTokens(std::move(added.normalized)),
           .special = std::move(special),

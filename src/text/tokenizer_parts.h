@@ -9,12 +9,14 @@
 #include "src/text/added_tokens.h"
 #include "src/text/bpe.h"
 #include "src/text/pre_tokenizer.h"
+#include "src/text/token_bytes.h"
 
 namespace dslite {
 
 struct TokenizerParts {
   PreTokenizer pre_tokenizer;
-  Bpe bpe;                       // its tokens include the added ones
+  Bpe bpe;
+  TokenBytes tokens;             // the added ones too
   AddedTokens raw_added;         // normalized false: recognised first
   AddedTokens normalized_added;  // normalized true: in what is left
   std::vector<bool> special;     // [vocab_size]

@@ -64,13 +64,44 @@ TEST(Tokenizer, DecodeInvertsEncode) {
 TEST(Tokenizer, ShortAndLongMergesEqualTheNaiveOne) {
   const TrainedBpe bpe = small_bpe();
   const Bpe model = small_model(bpe);
+  PieceCache cache;
   for (uint64_t seed = 0; seed < 400; ++seed) {
     std::string piece = random_text(seed, 5 + seed % 60);
     if (seed % 2)
       std::erase_if(piece, [](char c) { return c < 'a' || c > 'c'; });  // few letters: many equal and overlapping pairs
     std::vector<int32_t> ids;
-    model.encode(piece, ids);
+    if (piece.empty()) continue;
+    model.encode(piece, cache, ids);
     ASSERT_EQ(ids, naive_merge(bpe, piece)) << "seed " << seed << ", " << piece.size() << " bytes";
+  }
+}
+
+// Merges across the edges of characters come before, between and after those inside: merging may then not start from
+// the characters.
+TEST(Tokenizer, MergesAcrossTheEdgesOfCharacters) {
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    const RandomStream random(seed, RandomPurpose::kTest);
+    uint64_t draw = 0;
+    // Many characters share their first bytes, or their last.
+    static constexpr uint32_t first[] = {'a', 0xC8, 0x4000, 0x8E2D};
+    const auto word = [&](uint64_t max_characters) {
+      std::string text;
+      for (uint64_t left = 1 + random.below(draw++, max_characters); left > 0; --left)
+        append_utf8(text, first[random.below(draw++, 4)] +
+                              (seed % 2 ? 1 : 64) * static_cast<uint32_t>(random.below(draw++, 9)));
+      return text;
+    };
+    BpeTrainer trainer;
+    for (int i = 0; i < 40; ++i) trainer.add_piece(word(6), 1 + static_cast<int64_t>(random.below(draw++, 5)));
+    const TrainedBpe bpe = trainer.train(243 + 20 + static_cast<int64_t>(seed));
+    const Bpe model = small_model(bpe);
+    PieceCache cache;
+    for (int i = 0; i < 60; ++i) {
+      const std::string piece = word(i % 2 ? 6 : 70);
+      std::vector<int32_t> ids;
+      model.encode(piece, cache, ids);
+      ASSERT_EQ(ids, naive_merge(bpe, piece)) << "seed " << seed << ": " << piece;
+    }
   }
 }
 
