@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/text: a small tokenizer trained and saved by the `tokenizers` package with its ids, ids of the shared data (hashes only),
-and conversations rendered by Jinja2 on the chat templates of dslite.
+"""Writes tests/golden/text: a small tokenizer trained and saved by the `tokenizers` package with its ids, and ids of the shared data
+(hashes only).
 
 usage: tools/oracle.sh tools/make_text_goldens.py SHARED_DATA        (the folder with tokenizer/, cpt/, sft/, eval/)
 """
@@ -12,7 +12,6 @@ import random
 import struct
 import sys
 
-import jinja2
 from fuzzed_text import fuzzed
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors, trainers
 
@@ -24,13 +23,6 @@ WORDS = (
     "work part take get place made live where after back little only round man year came show every good me give our under name very through just form "
     "Größe naïve façade Привет мир κόσμος 模型 训练 数据 我们 今天 天气 很好 東京 こんにちは 안녕하세요 print return import self def class"
 ).split()
-TEMPLATES = {
-    "deepseek-v2": "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{{ bos_token }}{% for message in messages %}"
-    "{% if message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\\n\\n' }}{% elif message['role'] == 'assistant' %}"
-    "{{ 'Assistant: ' + message['content'] + eos_token }}{% elif message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}",
-    "plain": "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}",
-}
 
 
 def write_lines(name, records):
@@ -99,28 +91,10 @@ def make_shared(v2, data):
     write_lines("shared_data.jsonl", records)
 
 
-def make_chats():
-    r = random.Random(9)
-    environment = jinja2.Environment()
-    templates = {name: environment.from_string(text) for name, text in TEMPLATES.items()}
-    records = []
-    for i in range(300):
-        name = "plain" if i % 5 == 4 else "deepseek-v2"
-        messages = []
-        for _ in range(r.randrange(0, 5)):
-            text = r.choice(["", " ", "\n", fuzzed(r)[:20], " ".join(r.choice(WORDS) for _ in range(r.randrange(6))), "User: {{ x }}\n\nAssistant:", "<｜end▁of▁sentence｜>"])
-            messages.append([r.choice(["system", "user", "assistant", "user", "assistant"]), text])
-        generation = r.random() < 0.3
-        text = templates[name].render(messages=[{"role": role, "content": content} for role, content in messages], add_generation_prompt=generation, bos_token="[B]", eos_token="[E]")
-        records.append({"format": name, "messages": messages, "generation": generation, "text": text})
-    write_lines("chats.jsonl", records)
-
-
 def main():
     data = pathlib.Path(sys.argv[1])
     v2 = Tokenizer.from_file(str(data / "tokenizer/tokenizer.json"))
     make_small(v2)
-    make_chats()
     make_shared(v2, data)
 
 

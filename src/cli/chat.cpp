@@ -84,9 +84,11 @@ class Chat {
     }
     append(std::move(segments), tokens);
   }
-  // A reply that was cut gets the end that the format gives it: the segments after its text.
+  // A reply that was cut gets the end that the format gives it: the segments of its message after its text.
   void append_end_of_reply(const std::vector<Message>& messages, std::vector<int32_t>& tokens) const {
     std::vector<ChatSegment> segments = opened_.chat_format().render(messages, false);
+    const auto last = static_cast<int32_t>(messages.size()) - 1;
+    std::erase_if(segments, [&](const ChatSegment& s) { return s.message != last; });
     const auto text = std::find_if(segments.rbegin(), segments.rend(),
                                    [](const ChatSegment& s) { return s.special == SpecialToken::kNone; });
     segments.erase(segments.begin(), text.base());

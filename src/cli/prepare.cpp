@@ -17,7 +17,7 @@ namespace {
 struct PrepareArguments {
   std::vector<std::string> inputs;
   std::string output, tokenizer, format, chat_format, validation = "0%", max_rejects = "1%", overlong = "split",
-                                                      train_on = "all";
+                                                      train_on = "all", tools = "reject", rejects;
   std::optional<std::string> system;
   int64_t max_document_tokens = 0;
   bool strip = false, json = false;
@@ -49,6 +49,10 @@ PrepareOptions options_of(const PrepareArguments& arguments) {
     fail_input("--train-on: found {}, expected all or last", shown(arguments.train_on));
   }
   options.policies.train_last_turn_only = arguments.train_on == "last";
+  if (arguments.tools != "reject" && arguments.tools != "json-text")
+    fail_input("--tools: found {}, expected reject or json-text", shown(arguments.tools));
+  if (arguments.tools == "json-text") options.policies.tools = ToolPolicy::kJsonText;
+  options.rejects = arguments.rejects;
   options.overlong = overlong_named(arguments.overlong);
   options.max_document_tokens = arguments.max_document_tokens;
   return options;
@@ -119,16 +123,19 @@ int run_prepare(const PrepareArguments& arguments) {
 Command add_prepare(CLI::App& app) {
   auto arguments = std::make_shared<PrepareArguments>();
   app.add_option("INPUT", arguments->inputs,
-                 ".txt and .md (one document a file), .jsonl and .json (text or conversations)")
+                 ".txt and .md (one document a file), .jsonl and .json (text or conversations), each also .gz; with "
+                 "--format text a folder (one document a file)")
       ->required();
   app.add_option("--tokenizer", arguments->tokenizer, "folder with tokenizer.json")->required();
   app.add_option("--output", arguments->output,
                  "the token file to write, F.h5; an existing one is replaced when all has gone well")
       ->required();
   app.add_option("--format", arguments->format,
-                 "messages, sharegpt, alpaca or text; default: by the keys of the records");
+                 "messages, sharegpt, alpaca, prompt-completion, question-answer, esft or text; default: by the keys "
+                 "of the records");
   app.add_option("--chat-format", arguments->chat_format,
-                 "deepseek-v2 or plain; default: by the tokenizer folder's template, else deepseek-v2");
+                 "deepseek-v2, deepseek-v2.5, chatml, llama3 or plain; default: by the tokenizer folder's template, "
+                 "else deepseek-v2");
   app.add_option("--validation", arguments->validation,
                  "share of the documents that goes to F.validation.h5, chosen by the hash of their text");
   app.add_option("--max-rejects", arguments->max_rejects, "with a larger share of rejected records nothing is written");
@@ -138,6 +145,12 @@ Command add_prepare(CLI::App& app) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
   app.add_option("--train-on", arguments->train_on, "all assistant turns of a conversation, or its last");
   app.add_option("--system", arguments->system, "system prompt for conversations without one");
+  app.add_option(
+      "--tools", arguments->tools,
+      "json-text writes lists of tools, calls and results as lines of JSON into the messages; reject rejects "
+      "conversations with them");
+  app.add_option("--rejects", arguments->rejects,
+                 "writes the rejected records with file, line and reason, as JSON lines");
   app.add_flag("--strip", arguments->strip, "removes white space around messages and text documents");
   app.add_flag("--json", arguments->json, "prints the counts as JSON");
   app.footer("Example: dslite prepare --tokenizer model/ --output chat.h5 --validation 1% chat.jsonl");

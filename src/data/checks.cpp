@@ -25,6 +25,10 @@ Json CheckReport::verdict() const {
           {"problems", problems}};
 }
 
+TokenChecker::TokenChecker(const TokenFileInfo& info) : kind_(info.kind), bos_(info.bos), eos_(info.eos) {
+  if (!info.chat_format.empty()) traits_ = ChatFormat::named(info.chat_format).traits();
+}
+
 void TokenChecker::problem(const std::string& what) {
   if (++report_.num_problems <= static_cast<int64_t>(kMaxProblems))
     report_.problems.push_back(fmt::format("document {}: {}", report_.num_documents, what));
@@ -33,13 +37,14 @@ void TokenChecker::problem(const std::string& what) {
 void TokenChecker::add(const TokenDocument& document) {
   hashes_.push_back(document.hash);
   report_.num_tokens += static_cast<int64_t>(document.tokens.size());
-  report_.num_without_eos += document.tokens.back() != eos_;
-  if (document.tokens.front() != bos_)
+  report_.num_without_eos += !ends_in_eos(document);
+  if (traits_.bos && document.tokens.front() != bos_)
     problem(fmt::format("begins with token {}, expected bos {}", document.tokens.front(), bos_));
   for (size_t i = 0; i < document.tokens.size(); ++i) {
     report_.num_bos += document.tokens[i] == bos_;
-    if (i > 0 && document.tokens[i] == bos_ && bos_ != eos_)
-      problem(fmt::format("bos at token {}, expected only in front", i));
+    if ((i > 0 || !traits_.bos) && document.tokens[i] == bos_ && bos_ != eos_)
+      problem(
+          fmt::format("bos at token {}, expected {}", i, traits_.bos ? "only in front" : "none in this chat format"));
   }
   const int64_t trained_before = report_.num_trained_tokens;
   if (kind_ == TokenFileKind::kSft) {
@@ -49,6 +54,13 @@ void TokenChecker::add(const TokenDocument& document) {
   }
   if (report_.num_trained_tokens == trained_before) problem("no trained token");
   ++report_.num_documents;
+}
+
+bool TokenChecker::ends_in_eos(const TokenDocument& document) const {
+  if (kind_ == TokenFileKind::kPretrain || document.turns.empty()) return document.tokens.back() == eos_;
+  const RenderedChat::Turn& last = document.turns.back();  // what follows it belongs to no turn
+  return last.role == Role::kAssistant && last.end > 0 && last.end <= static_cast<int64_t>(document.tokens.size()) &&
+         document.tokens[static_cast<size_t>(last.end - 1)] == eos_;
 }
 
 void TokenChecker::check_text(const TokenDocument& document) {
@@ -71,14 +83,18 @@ void TokenChecker::check_conversation(const TokenDocument& document) {
       return;
     }
     previous_end = turn.end;
+    const bool ends = turn.end > turn.begin && document.tokens[turn.end - 1] == eos_;
+    if (traits_.all_turns_end && !ends) problem(fmt::format("the turn that ends at token {} has no eos", turn.end));
+    num_eos -= ends && (turn.role == Role::kAssistant || traits_.all_turns_end);
     if (turn.role != Role::kAssistant) continue;
     check_turn(document, turn);
-    num_eos -= turn.end > turn.begin && document.tokens[turn.end - 1] == eos_;
     for (int64_t i = turn.begin; i < turn.end; ++i) in_turns += document.loss_weight[i] > 0;
   }
   if (in_turns != trained)
     problem(fmt::format("{} trained tokens, but {} of them in an assistant's turns", trained, in_turns));
-  if (num_eos != 0 && bos_ != eos_) problem(fmt::format("{} eos outside the ends of an assistant's turns", num_eos));
+  if (num_eos != 0 && bos_ != eos_)
+    problem(
+        fmt::format("{} eos outside the ends of {} turns", num_eos, traits_.all_turns_end ? "the" : "an assistant's"));
   report_.num_trained_tokens += trained;
 }
 
@@ -94,8 +110,8 @@ void TokenChecker::check_turn(const TokenDocument& document, const RenderedChat:
   }
   for (int64_t i = turn.begin; i < turn.end; ++i) {
     const float weight = document.loss_weight[i];
-    if (weight != 0 && weight != turn.weight)
-      problem(fmt::format("token {} has the weight {}, its turn {}", i, weight, turn.weight));
+    if (weight > turn.weight)
+      problem(fmt::format("token {} has the weight {}, its turn at most {}", i, weight, turn.weight));
   }
 }
 

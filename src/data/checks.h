@@ -1,7 +1,7 @@
 // What must hold for every tokenised document, checked while it is written (`prepare`) and again from the file (`data
-// check`): one bos, in front; eos only where a document or an assistant's turn ends; trained tokens only inside
-// assistants' turns, with the turn's weight; every trained turn ends in a trained eos; every document has a trained
-// token.
+// check`): one bos, in front (none where the chat format has none); eos only where a document or a turn ends; trained
+// tokens only inside assistants' turns, with at most the turn's weight; every trained turn ends in an eos with the
+// turn's weight; every document has a trained token.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -15,7 +15,7 @@ namespace dslite {
 struct CheckReport {
   int64_t num_documents = 0, num_tokens = 0, num_trained_tokens = 0;
   int64_t num_bos = 0;
-  int64_t num_without_eos = 0;  // documents that do not end in eos: truncated, or a user has the last word
+  int64_t num_without_eos = 0;  // documents without an eos at their end: truncated, or a user has the last word
   int64_t num_assistant_turns = 0, num_trained_turns = 0;
   int64_t num_duplicates = 0;  // documents whose hash an earlier one has
   int64_t num_problems = 0;
@@ -26,7 +26,7 @@ struct CheckReport {
 
 class TokenChecker {
  public:
-  explicit TokenChecker(const TokenFileInfo& info) : kind_(info.kind), bos_(info.bos), eos_(info.eos) {}
+  explicit TokenChecker(const TokenFileInfo& info);
   void add(const TokenDocument& document);
   CheckReport report();  // sorts the hashes for the duplicates
 
@@ -34,8 +34,10 @@ class TokenChecker {
   void check_text(const TokenDocument& document);
   void check_conversation(const TokenDocument& document);
   void check_turn(const TokenDocument& document, const RenderedChat::Turn& turn);
+  bool ends_in_eos(const TokenDocument& document) const;
   void problem(const std::string& what);
   TokenFileKind kind_;
+  ChatTraits traits_;
   int64_t bos_, eos_;
   CheckReport report_;
   std::vector<uint64_t> hashes_;

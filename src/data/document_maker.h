@@ -23,9 +23,9 @@ class DocumentMaker {
   // chat_format: null where all records are text.
   DocumentMaker(const Tokenizer& tokenizer, const ChatFormat* chat_format, const PrepareOptions& options);
   // RejectError when the record is not to be used.
-  MadeDocument make(const InputFile& file, const RawRecord& record) const;
+  MadeDocument make(const Input& input, const RawRecord& record) const;
   int32_t bos() const { return bos_; }
-  int32_t eos() const { return eos_; }
+  int32_t eos() const { return eos_; }  // a conversation's: what ends an assistant's turn
 
  private:
   MadeDocument make_text(std::string_view text) const;

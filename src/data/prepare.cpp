@@ -11,14 +11,11 @@
 #include "src/base/progress.h"
 #include "src/data/document_maker.h"
 #include "src/data/readers.h"
+#include "src/data/reject_file.h"
 #include "src/text/chat_template.h"
 
 namespace dslite {
 namespace {
-
-// Records that are tokenised together: enough for the threads, little enough for the memory.
-constexpr size_t kChunkRecords = 4096;
-constexpr size_t kChunkBytes = size_t{8} << 20;
 
 // A token file on its way, with its checks.
 struct Output {
@@ -43,8 +40,8 @@ class Preparation {
  private:
   void open_inputs();
   void open_outputs();
-  void read_file(InputFile& file, Progress& progress, int64_t bytes_before);
-  void process(const InputFile& file, const std::vector<RawRecord>& records);
+  void read_input(Input& input, Progress& progress, int64_t bytes_before);
+  void process(const Input& input, const std::vector<RawRecord>& records);
   void accept(const MadeDocument& document);
   void check_rejects() const;
   Output& output_of(uint64_t hash);
@@ -54,8 +51,9 @@ class Preparation {
   std::shared_ptr<const Tokenizer> tokenizer_;
   const ChatFormat* chat_format_ = nullptr;  // null for text
   std::optional<DocumentMaker> maker_;
-  std::vector<std::unique_ptr<InputFile>> inputs_;
+  std::vector<std::unique_ptr<Input>> inputs_;
   std::vector<std::unique_ptr<Output>> outputs_;
+  std::unique_ptr<RejectFile> reject_file_;
   std::set<std::string> warned_keys_;
   PrepareSummary summary_;
   bool sft_ = false;
@@ -73,14 +71,14 @@ Preparation::Preparation(const PrepareOptions& options, const RejectReport& repo
 
 void Preparation::open_inputs() {
   for (const std::string& path : options_.inputs) {
-    inputs_.push_back(std::make_unique<InputFile>(path, options_.format));
+    inputs_.push_back(open_input(path, options_.format));
     const bool sft = inputs_.back()->format() != RawFormat::kText;
     if (inputs_.size() > 1 && sft != sft_) {
       fail_input("{} is {}, {} is {}: prepare them into files of their own and mix those in the recipe",
                  inputs_.front()->path(), sft_ ? "conversations" : "text", path, sft ? "conversations" : "text");
     }
     sft_ = sft;
-    for (const std::string& output : {options_.output, validation_path(options_.output)}) {
+    for (const std::string& output : {options_.output, validation_path(options_.output), options_.rejects}) {
       std::error_code ignored;
       if (std::filesystem::equivalent(path, output, ignored))
         fail_input("{}: the output would replace an input", output);
@@ -90,8 +88,9 @@ void Preparation::open_inputs() {
     chat_format_ = &chosen_chat_format(options_);
     return;
   }
-  if (options_.policies.system || options_.policies.train_last_turn_only) {
-    fail_input("{} is text: --system and --train-on are for conversations", inputs_.front()->path());
+  const ConversationPolicies& policies = options_.policies;
+  if (policies.system || policies.train_last_turn_only || policies.tools != ToolPolicy::kReject) {
+    fail_input("{} is text: --system, --train-on and --tools are for conversations", inputs_.front()->path());
   }
   if (!options_.chat_format.empty())
     fail_input("{} is text: --chat-format is for conversations", inputs_.front()->path());
@@ -125,12 +124,12 @@ void Preparation::accept(const MadeDocument& made) {
   summary_.num_truncated += made.truncated;
 }
 
-void Preparation::process(const InputFile& file, const std::vector<RawRecord>& records) {
+void Preparation::process(const Input& input, const std::vector<RawRecord>& records) {
   std::vector<Outcome> outcomes(records.size());
   parallel_for(static_cast<int64_t>(records.size()), [&](int64_t i) {
     Outcome& outcome = outcomes[static_cast<size_t>(i)];
     try {
-      outcome.document = maker_->make(file, records[static_cast<size_t>(i)]);
+      outcome.document = maker_->make(input, records[static_cast<size_t>(i)]);
     } catch (const RejectError& error) {
       outcome.reason = error.reason();
       outcome.message = error.what();
@@ -144,39 +143,30 @@ void Preparation::process(const InputFile& file, const std::vector<RawRecord>& r
     if (outcome.failure) std::rethrow_exception(outcome.failure);
     if (!outcome.document) {
       ++summary_.rejects[reject_reason_name(outcome.reason)];
-      report_(fmt::format("{}: {}: {}", records[i].where(file.path()), reject_reason_name(outcome.reason),
+      report_(fmt::format("{}: {}: {}", records[i].where(input.path()), reject_reason_name(outcome.reason),
                           outcome.message));
+      if (reject_file_) reject_file_->add(input.path(), records[i], outcome.reason, outcome.message);
       continue;
     }
     accept(*outcome.document);
     for (const std::string& key : outcome.document->unused_keys) {
       if (warned_keys_.insert(key).second)
-        spdlog::warn("{}: key {} is not used", records[i].where(file.path()), shown(key));
+        spdlog::warn("{}: key {} is not used", records[i].where(input.path()), shown(key));
     }
   }
 }
 
-void Preparation::read_file(InputFile& file, Progress& progress, int64_t bytes_before) {
-  for (auto& output : outputs_) output->writer.begin_source(file.name());
+void Preparation::read_input(Input& input, Progress& progress, int64_t bytes_before) {
+  for (auto& output : outputs_) output->writer.begin_source(input.name());
   warned_keys_.clear();
-  std::vector<RawRecord> records;
-  size_t bytes = 0;
-  const auto flush = [&] {
-    process(file, records);
-    records.clear();
-    bytes = 0;
-    progress.update(bytes_before + file.bytes_done(),
+  for (RecordBatch batch; input.next(batch);) {
+    process(input, batch.records);
+    progress.update(bytes_before + input.bytes_done(),
                     fmt::format("{} records, {} rejected", count_text(static_cast<double>(summary_.num_records)),
                                 summary_.num_rejects()));
-  };
-  for (RawRecord record; file.next(record);) {
-    records.push_back(record);
-    bytes += record.bytes.size();
-    if (records.size() == kChunkRecords || bytes >= kChunkBytes) flush();
   }
-  flush();
-  const std::string sha256 = file.sha256();
-  for (auto& output : outputs_) output->writer.end_source(sha256, static_cast<uint64_t>(file.size_bytes()));
+  const std::string sha256 = input.sha256();
+  for (auto& output : outputs_) output->writer.end_source(sha256, static_cast<uint64_t>(input.size_bytes()));
 }
 
 void Preparation::check_rejects() const {
@@ -203,15 +193,17 @@ PrepareSummary Preparation::run() {
   open_inputs();
   maker_.emplace(*tokenizer_, chat_format_, options_);
   open_outputs();
+  if (!options_.rejects.empty()) reject_file_ = std::make_unique<RejectFile>(options_.rejects);
   int64_t total_bytes = 0, bytes_before = 0;
   for (const auto& input : inputs_) total_bytes += input->size_bytes();
   {
     Progress progress("preparing", total_bytes, "bytes");
     for (const auto& input : inputs_) {
-      read_file(*input, progress, bytes_before);
+      read_input(*input, progress, bytes_before);
       bytes_before += input->size_bytes();
     }
   }
+  if (reject_file_) reject_file_->commit();
   check_rejects();
   const Json dropped(summary_.rejects);
   for (const auto& output : outputs_) {
@@ -251,6 +243,9 @@ PrepareSummary prepare(const PrepareOptions& options, const RejectReport& report
         "--max-document-tokens needs --overlong drop, truncate-left or truncate-right: packing splits at the recipe's "
         "sequence_tokens");
   }
+  if (!options.rejects.empty() &&
+      (options.rejects == options.output || options.rejects == validation_path(options.output)))
+    fail_input("--rejects {}: is the output", options.rejects);
   if (!limited && options.overlong != Overlong::kSplit) fail_input("--overlong needs --max-document-tokens");
   return Preparation(options, report).run();
 }

@@ -28,6 +28,7 @@ struct PrepareOptions {
   ConversationPolicies policies;
   Overlong overlong = Overlong::kSplit;
   int64_t max_document_tokens = 0;  // 0: no limit; only with another policy than split
+  std::string rejects;              // a file for the rejected records; empty: none
 };
 
 struct PreparedFile {
@@ -44,7 +45,8 @@ struct PrepareSummary {
 
 // Called on the main thread in input order: "chat.jsonl:17: role_order: message 2: ...".
 using RejectReport = std::function<void(const std::string& line)>;
-// UserError (and no output file) when nothing is left, when rejects exceed the limit, or when a container is damaged.
+// UserError (and no output file) when nothing is left, when rejects exceed the limit (the file of rejects is written
+// all the same), or when a container is damaged.
 PrepareSummary prepare(const PrepareOptions& options, const RejectReport& report);
 
 std::string validation_path(const std::string& output);

@@ -1,55 +1,60 @@
-// Raw input files cut into records: a text file is one record, a JSONL file one a line, a JSON array one an element.
-// Cutting is cheap and done in order; parsing the records is left to the caller, who may do it on several threads.
+// Raw input cut into records: a text file is one record, so is each file of a source tree; a JSONL file has one a line,
+// a JSON array one an element. Inputs are streamed, so memory is bounded by the largest record. Cutting is cheap and
+// done in order; parsing the records is left to the caller, who may do it on several threads.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "src/base/files.h"
-#include "src/data/conversation.h"
+#include "src/data/raw_format.h"
 
 namespace dslite {
 
+constexpr size_t kMaxJsonBytes = size_t{256} << 20;  // of a record; it is held several times over while it is parsed
+constexpr size_t kMaxTextBytes = size_t{1} << 30;    // of a text file
+
 struct RawRecord {
-  std::string_view bytes;
-  int64_t line = 1;    // of its first byte
-  int64_t index = -1;  // of an array's element
-  // "chat.jsonl:17" or "chat.json:17 (element 3)"
+  std::string_view bytes;  // empty when too_large
+  int64_t line = 1;        // of its first byte
+  int64_t index = -1;      // of an array's element
+  std::string file;        // of a source tree
+  bool too_large = false;  // more than kMaxJsonBytes or kMaxTextBytes
+  // "chat.jsonl:17", "chat.json:17 (element 3)" or "tree/a.c:1"
   std::string where(const std::string& path) const;
 };
 
-class InputFile {
+struct RecordBatch {
+  std::vector<RawRecord> records;
+  std::string text;  // that their bytes point into
+};
+
+// One input of `prepare`.
+class Input {
  public:
-  // `forced` overrides the detection. UserError: unreadable, compressed, of unknown or ambiguous format.
-  explicit InputFile(const std::string& path, std::optional<RawFormat> forced = std::nullopt);
-  const std::string& path() const { return file_.path(); }
+  virtual ~Input() = default;
+  const std::string& path() const { return path_; }
   std::string name() const;  // without folders
   RawFormat format() const { return format_; }
-  bool whole_text() const { return container_ == Container::kText; }  // records are text, not JSON
-  // The next record, or false at the end; UserError for a damaged container (an array that is cut off, or something
-  // after it).
-  bool next(RawRecord& record);
-  int64_t bytes_done() const { return static_cast<int64_t>(position_); }
-  int64_t size_bytes() const { return static_cast<int64_t>(file_.bytes().size()); }
-  std::string sha256() const;
+  bool whole_text() const { return whole_text_; }  // records are text, not JSON
+  // The next records, a few megabytes of them; false at the end. UserError for a damaged container (an array or gzip
+  // data that is cut off, or something after it).
+  virtual bool next(RecordBatch& batch) = 0;
+  virtual int64_t bytes_done() const = 0;
+  virtual int64_t size_bytes() const = 0;
+  virtual std::string sha256() const = 0;  // after the last record
 
- private:
-  enum class Container { kText, kLines, kArray };
-  bool next_line(RawRecord& record);
-  bool next_element(RawRecord& record);
-  void skip_spaces();
-  void rewind();
-  RawFormat detected();
-  [[noreturn]] void fail_at(const std::string& what) const;
-
-  MappedFile file_;
-  std::string_view text_;  // without a byte order mark
-  Container container_ = Container::kLines;
+ protected:
+  explicit Input(std::string path) : path_(std::move(path)) {}
+  std::string path_;
   RawFormat format_ = RawFormat::kText;
-  size_t position_ = 0;
-  int64_t line_ = 1, index_ = 0;
-  bool done_ = false;
+  bool whole_text_ = true;
 };
+
+// `forced` overrides the detection; a folder is a source tree and needs it to be text. UserError: unreadable, packed by
+// something else than gzip, of unknown or ambiguous format.
+std::unique_ptr<Input> open_input(const std::string& path, std::optional<RawFormat> forced = std::nullopt);
 
 }  // namespace dslite

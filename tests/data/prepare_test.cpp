@@ -1,237 +1,17 @@
-// From raw files to token files: every reject with its line, masks that never train a user's token, policies, splits,
-// and failures that change nothing.
+// From raw files to token files: masks that never train a user's token, splits, and failures that change nothing.
 #include "src/data/prepare.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 
-#include "src/base/error.h"
 #include "src/base/parallel_for.h"
 #include "src/base/random.h"
-#include "src/data/token_store.h"
-#include "src/text/bpe_trainer.h"
-#include "src/text/tokenizer_files.h"
-#include "tests/support/temp_folder.h"
+#include "tests/data/prepare_fixture.h"
 
 namespace dslite {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-class PrepareTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    BpeTrainer trainer;
-    trainer.add_text("User: what is the answer to the question?\n\nAssistant: the answer is this and that, 你好世界\n");
-    write_tokenizer_folder(folder / "tokenizer", trainer.train(300));
-    tokenizer = Tokenizer::load(folder / "tokenizer");
-  }
-  PrepareOptions options(const std::vector<std::string>& inputs) const {
-    PrepareOptions options;
-    options.inputs = inputs;
-    options.output = folder / "out.h5";
-    options.tokenizer_folder = folder / "tokenizer";
-    options.max_reject_fraction = 1;
-    return options;
-  }
-  PrepareSummary run(const PrepareOptions& options) {
-    rejects.clear();
-    return prepare(options, [&](const std::string& line) { rejects.push_back(line); });
-  }
-  std::string input(const std::string& name, const std::string& text) {
-    write_text(folder / name, text);
-    return folder / name;
-  }
-  void expect_refused(const PrepareOptions& options, const std::string& what) {
-    try {
-      run(options);
-      ADD_FAILURE() << "accepted: " << what;
-    } catch (const UserError& error) {
-      EXPECT_THAT(error.what(), HasSubstr(what));
-    }
-  }
-  std::string decoded(std::span<const int32_t> ids) const { return tokenizer->decode(ids); }
-  StoredDocument document(uint64_t index) const {
-    const TokenStore store(folder / "out.h5");
-    return DocumentReader(store).read(index);
-  }
-  std::string text_of(uint64_t index) const { return decoded(document(index).tokens); }
-  // The trained tokens of a document, decoded.
-  std::string trained_text(const StoredDocument& document) const {
-    std::vector<int32_t> ids;
-    for (size_t i = 0; i < document.tokens.size(); ++i) {
-      if (document.loss_weight[i] > 0) ids.push_back(document.tokens[i]);
-    }
-    return decoded(ids);
-  }
-  TempFolder folder;
-  std::shared_ptr<const Tokenizer> tokenizer;
-  std::vector<std::string> rejects;
-};
-
-const std::string kGood = R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"there"}]})";
-
-std::string turn(const std::string& role, const std::string& rest) {
-  return R"({"role":")" + role + R"(",)" + rest + "}";
-}
-std::string messages(const std::string& list) { return R"({"messages":[)" + list + "]}"; }
-
-TEST_F(PrepareTest, EveryRejectedRecordIsNamedWithItsLine) {
-  const std::string user = turn("user", R"("content":"hi")"), reply = turn("assistant", R"("content":"there")");
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {"{\"messages\": [\"\xff\"]}", "invalid_utf8"},
-      {"{\"messages\": \"\xed\xa0\x80\"}", "invalid_utf8"},
-      {R"({"messages": [)", "damaged_json"},
-      {R"({"messages": []} {})", "damaged_json"},
-      {R"({"messages": [], "messages": []})", "damaged_json"},
-      {R"({"messages": ["\ud800"]})", "damaged_json"},
-      {std::string(100, '[') + std::string(100, ']'), "damaged_json"},
-      {R"("a string")", "wrong_schema"},
-      {R"([1, 2])", "wrong_schema"},
-      {R"({"text": "other format"})", "wrong_schema"},
-      {R"({"messages": {}})", "wrong_schema"},
-      {R"({"messages": null})", "wrong_schema"},
-      {R"({"messages": [3]})", "wrong_schema"},
-      {messages(R"({"content":"no role"})"), "wrong_schema"},
-      {messages(R"({"role":1,"content":"x"})"), "wrong_schema"},
-      {messages(user + "," + turn("assistant", R"("content":17)")), "wrong_schema"},
-      {messages(user + "," + turn("assistant", R"("content":[{"type":"image_url"}])")), "wrong_schema"},
-      {messages(user + "," + turn("assistant", R"("content":["x"])")), "wrong_schema"},
-      {messages(user + "," + turn("assistant", R"("content":"x","weight":-1)")), "wrong_schema"},
-      {messages(user + "," + turn("assistant", R"("content":"x","weight":true)")), "wrong_schema"},
-      {messages(user + "," + turn("assistant", R"("content":"x","weight":1,"loss_weight":1)")), "wrong_schema"},
-      {messages(user + "," + turn("assistant", R"("content":"x","mask":1)")), "wrong_schema"},
-      {messages(turn("user", R"("content":"x","weight":1)") + "," + reply), "wrong_schema"},
-      {messages(""), "empty"},
-      {messages(user + "," + turn("assistant", R"("content":"")")), "empty"},
-      {messages(user + "," + turn("assistant", R"("content":" \n ")")), "empty"},
-      {messages(user + "," + turn("assistant", R"("content":null)")), "empty"},
-      {messages(turn("user", R"("content":"")") + "," + reply), "empty"},
-      {messages(user), "no_trained_token"},
-      {messages(user + "," + turn("assistant", R"("content":"x","weight":0)")), "no_trained_token"},
-      {messages(reply), "role_order"},
-      {messages(user + "," + user + "," + reply), "role_order"},
-      {messages(user + "," + reply + "," + reply), "role_order"},
-      {messages(user + "," + turn("system", R"("content":"late")") + "," + reply), "role_order"},
-      {messages(user + "," + turn("tool", R"("content":"x")") + "," + reply), "unknown_role"},
-      {messages(turn("wizard", R"("content":"x")")), "unknown_role"},
-      {messages(turn("developer", R"("content":"x")") + "," + user + "," + reply), "unknown_role"},
-      {messages(user + "," + turn("assistant", R"("content":null,"tool_calls":[{"id":"1"}])")), "tools"},
-      {R"({"tools":[{"type":"function"}],"messages":[)" + user + "," + reply + "]}", "tools"},
-  };
-  std::string text = kGood + "\n\n";  // an empty line is no record, but it counts as a line
-  for (const auto& [line, reason] : cases) text += line + "\n";
-  const PrepareSummary summary = run(options({input("in.jsonl", text)}));
-  ASSERT_EQ(rejects.size(), cases.size());
-  std::map<std::string, int64_t> counts;
-  for (size_t i = 0; i < cases.size(); ++i) {
-    const std::string expected = fmt::format("{}:{}: {}: ", folder / "in.jsonl", i + 3, cases[i].second);
-    EXPECT_EQ(rejects[i].substr(0, expected.size()), expected) << cases[i].first;
-    ++counts[cases[i].second];
-  }
-  EXPECT_EQ(summary.rejects, counts);
-  EXPECT_EQ(summary.num_records, static_cast<int64_t>(cases.size()) + 1);
-  const TokenStore store(folder / "out.h5");
-  EXPECT_EQ(store.info().num_documents, 1);
-  EXPECT_EQ(canonical_json(store.info().dropped), canonical_json(Json(counts)));
-}
-
-TEST_F(PrepareTest, OtherFormatsRejectToo) {
-  const auto one = [&](const std::string& record, RawFormat format, const std::string& reason) {
-    PrepareOptions o = options({input("in.jsonl", kGood + "\n" + record + "\n")});
-    o.format = format;
-    expect_refused(o, "nothing is left");  // kGood is of another format
-    ASSERT_EQ(rejects.size(), 2u);
-    EXPECT_THAT(rejects[1], HasSubstr(":2: " + reason + ": ")) << record;
-  };
-  one(R"({"conversations":[{"from":"robot","value":"x"}]})", RawFormat::kShareGpt, "unknown_role");
-  one(R"({"conversations":[{"from":"human","value":"x"},{"from":"function_call","value":"{}"}]})", RawFormat::kShareGpt,
-      "unknown_role");
-  one(R"({"conversations":[{"from":"human"}]})", RawFormat::kShareGpt, "wrong_schema");
-  one(R"({"conversations":[{"from":"gpt","value":"x"}]})", RawFormat::kShareGpt, "role_order");
-  one(R"({"conversations":[{"from":"human","value":"x"},{"from":"gpt","value":"y"}],"tools":"[{}]"})",
-      RawFormat::kShareGpt, "tools");
-  one(R"({"instruction":"x"})", RawFormat::kAlpaca, "wrong_schema");
-  one(R"({"instruction":"x","output":""})", RawFormat::kAlpaca, "empty");
-  one(R"({"instruction":"x","output":"y","history":[["only one"]]})", RawFormat::kAlpaca, "wrong_schema");
-  one(R"({"text":3})", RawFormat::kText, "wrong_schema");
-  one(R"({"text":" \n"})", RawFormat::kText, "empty");
-}
-
-TEST_F(PrepareTest, ArrayElementsAreNamedByLineAndIndex) {
-  const std::string good = R"({"instruction":"a","output":"b"})";
-  const std::string path =
-      input("in.json", "[\n" + good + ",\n{\"instruction\": nonsense},\n" + good +
-                           "}},\n  {\"instruction\":\"with ] and , in it\",\"output\":\"\\\"]\"},\n,\n7]\n");
-  const PrepareSummary summary = run(options({path}));
-  EXPECT_EQ(summary.num_records, 6);
-  ASSERT_EQ(rejects.size(), 4u);
-  EXPECT_THAT(rejects[0], HasSubstr("in.json:3 (element 1): damaged_json"));
-  EXPECT_THAT(rejects[1], HasSubstr("in.json:4 (element 2): damaged_json"));
-  EXPECT_THAT(rejects[2], HasSubstr("in.json:6 (element 4): damaged_json"));
-  EXPECT_THAT(rejects[3], HasSubstr("in.json:7 (element 5): wrong_schema"));
-  EXPECT_THAT(text_of(1), HasSubstr("with ] and , in it"));
-}
-
-TEST_F(PrepareTest, DamagedContainers) {
-  const std::string good = R"({"instruction":"a","output":"b"})";
-  expect_refused(options({input("in.json", "[" + good + "," + good)}), "it ends within element 1");
-  expect_refused(options({input("in.json", "[" + good + ",")}), "it ends within element 1");
-  expect_refused(options({input("in.json", "[" + good + ", {\"instruction\": \"cut")}), "it ends within element 1");
-  expect_refused(options({input("in.json", "[" + good + ", {\"instruction\": [1}, " + good + "]")}),
-                 "it ends within element 1");
-  expect_refused(options({input("in.json", "[" + good + "] []")}), "something follows");
-  expect_refused(options({input("in.json", "[]")}), "no records");
-  expect_refused(options({input("in.json", "[] x")}), "something follows");
-  expect_refused(options({input("in.json", "[")}), "it ends within element 0");
-  expect_refused(options({input("in.jsonl", "")}), "no records");
-  expect_refused(options({input("in.jsonl.gz", "\x1f\x8b\x08")}), "compressed");
-  expect_refused(options({folder / "missing.jsonl"}), "cannot open");
-  expect_refused(options({folder.path()}), "expected a regular file");
-  EXPECT_FALSE(std::filesystem::exists(folder / "out.h5"));
-  EXPECT_FALSE(std::filesystem::exists(folder / "out.h5.tmp"));
-}
-
-TEST_F(PrepareTest, FormatsAreFoundByTheirKeys) {
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {kGood, "<bos>User: hi\n\nAssistant: there<eos>"},
-      {R"({"messages":[{"role":"system","content":"be"},{"role":"user","content":[{"type":"text","text":"h"},{"type":"text","value":"i"}],"loss_weight":0.0},{"role":"assistant","content":"there","loss_weight":0.5}]})",
-       "<bos>be\n\nUser: hi\n\nAssistant: there<eos>"},
-      {R"({"id":"1","system":"be","conversations":[{"from":"human","value":"hi"},{"from":"gpt","value":"there"},{"from":"human","value":"x"}]})",
-       "<bos>be\n\nUser: hi\n\nAssistant: there<eos>User: x\n\n"},
-      {R"({"instruction":"do","input":"this","output":"done","system":"be","history":[["a","b"]]})",
-       "<bos>be\n\nUser: a\n\nAssistant: b<eos>User: do\nthis\n\nAssistant: done<eos>"},
-      {R"({"instruction":"do","input":"","output":"done","history":null})", "<bos>User: do\n\nAssistant: done<eos>"},
-      {R"({"text":"plain words <｜end▁of▁sentence｜>"})", "<bos>plain words <｜end▁of▁sentence｜><eos>"},
-  };
-  for (const auto& [record, expected] : cases) {
-    std::string text = expected;
-    for (const auto& [name, special] : {std::pair{"<bos>", kBosText}, std::pair{"<eos>", kEosText}}) {
-      for (size_t at; (at = text.find(name)) != std::string::npos;) text.replace(at, 5, special);
-    }
-    for (const bool array : {false, true}) {
-      run(options({input("in.json", array ? "[" + record + "]" : record)}));
-      EXPECT_EQ(text_of(0), text);
-      EXPECT_EQ(std::ranges::count(document(0).tokens, *tokenizer->bos_id()), 1);
-    }
-  }
-  run(options(
-      {input("a.txt", "\xEF\xBB\xBFone\r\ntwo"), input("b.md", "three")}));  // a mark of the encoding is no text
-  EXPECT_EQ(text_of(0), kBosText + std::string("one\r\ntwo") + kEosText);
-  EXPECT_EQ(text_of(1), kBosText + std::string("three") + kEosText);
-  expect_refused(options({input("in.jsonl", R"({"messages":[],"text":"x"})")}), "choose one with --format");
-  expect_refused(options({input("in.jsonl", R"({"questions":"x"})")}), "found the keys \"questions\"");
-  expect_refused(options({input("in.csv", "a,b")}), "unknown kind of file");
-  expect_refused(options({input("in.jsonl", kGood), input("t.txt", "x")}), "files of their own");
-  PrepareOptions forced = options({input("code.py", "print()")});
-  forced.format = RawFormat::kText;
-  run(forced);
-  EXPECT_EQ(text_of(0), kBosText + std::string("print()") + kEosText);
-}
 
 // Random conversations: what is trained is exactly the assistants' replies with their eos, with their weights; nothing
 // of a user or system.
@@ -275,7 +55,8 @@ TEST_F(PrepareTest, NoUserTokenIsEverTrained) {
     file += Json{{"messages", list}}.dump() + "\n";
     all.push_back(conversation);
   }
-  for (const char* format : {"deepseek-v2", "plain"}) {
+  for (const std::string& format : ChatFormat::names()) {
+    const int32_t end = turn_end_id(ChatFormat::named(format), *tokenizer);
     PrepareOptions o = options({input("in.jsonl", file)});
     o.chat_format = format;
     const PrepareSummary summary = run(o);
@@ -293,11 +74,13 @@ TEST_F(PrepareTest, NoUserTokenIsEverTrained) {
         const bool assistant = all[c][m].role == Role::kAssistant;
         EXPECT_EQ(t.weight, assistant ? all[c][m].weight : 0.0f);
         if (assistant) {
-          EXPECT_EQ(stored.tokens[t.end - 1], *tokenizer->eos_id());
+          EXPECT_EQ(stored.tokens[t.end - 1], end);
           EXPECT_EQ(stored.loss_weight[t.end - 1], all[c][m].weight);
         }
+        Message expected_message = all[c][m];
+        if (format == "llama3") expected_message.strip();
         if (assistant && all[c][m].weight > 0)
-          expected += (std::string(format) == "plain" ? "" : " ") + all[c][m].text + kEosText;
+          expected += (format == "deepseek-v2" ? " " : "") + expected_message.text + tokenizer->token_bytes(end);
         for (int64_t i = t.begin; i < t.end; ++i)
           EXPECT_TRUE(stored.loss_weight[i] == 0 || (assistant && stored.loss_weight[i] == all[c][m].weight));
       }
@@ -305,64 +88,6 @@ TEST_F(PrepareTest, NoUserTokenIsEverTrained) {
     }
     EXPECT_EQ(canonical_json(check_token_file(store).verdict()), canonical_json(store.info().checked));
   }
-}
-
-TEST_F(PrepareTest, Policies) {
-  const std::string two =
-      R"({"messages":[{"role":"user","content":" a "},{"role":"assistant","content":"b\n"},{"role":"user","content":"c"},{"role":"assistant","content":"d"}]})";
-  PrepareOptions o = options({input(
-      "in.jsonl",
-      two + "\n" +
-          R"({"messages":[{"role":"system","content":"own"},{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})")});
-  o.policies = {.strip = true, .system = "be", .train_last_turn_only = true};
-  run(o);
-  const std::string bos = kBosText, eos = kEosText;
-  EXPECT_EQ(text_of(0), bos + "be\n\nUser: a\n\nAssistant: b" + eos + "User: c\n\nAssistant: d" + eos);
-  EXPECT_EQ(trained_text(document(0)), " d" + eos);
-  EXPECT_EQ(text_of(1), bos + "own\n\nUser: a\n\nAssistant: b" + eos);
-
-  const std::string three =
-      R"({"messages":[{"role":"system","content":"s"},{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"},{"role":"assistant","content":"d"},{"role":"user","content":"e"}]})";
-  PrepareOptions limited = options({input("in.jsonl", three + "\n" + kGood)});
-  run(limited);
-  limited.max_document_tokens = static_cast<int64_t>(document(0).tokens.size()) - 5;
-  limited.overlong = Overlong::kDrop;
-  run(limited);
-  ASSERT_EQ(rejects.size(), 1u);
-  EXPECT_THAT(rejects[0], HasSubstr(":1: overlong: "));
-  limited.overlong = Overlong::kTruncateRight;
-  EXPECT_EQ(run(limited).num_truncated, 1);
-  EXPECT_EQ(text_of(0), bos + "s\n\nUser: a\n\nAssistant: b" + eos + "User: c\n\nAssistant: d" + eos);
-  limited.overlong = Overlong::kTruncateLeft;
-  run(limited);
-  EXPECT_EQ(text_of(0), bos + "s\n\nUser: c\n\nAssistant: d" + eos + "User: e\n\n");
-  limited.max_document_tokens = 3;
-  expect_refused(limited, "nothing is left");
-
-  PrepareOptions text = options({input("t.txt", "the answer is this and that"), input("short.txt", "x")});
-  run(text);
-  const std::vector<int32_t> whole = document(0).tokens;
-  text.max_document_tokens = 5;
-  text.overlong = Overlong::kTruncateRight;
-  EXPECT_EQ(run(text).num_truncated, 1);
-  EXPECT_EQ(document(0).tokens, std::vector<int32_t>(whole.begin(), whole.begin() + 5));
-  text.overlong = Overlong::kTruncateLeft;
-  run(text);
-  EXPECT_THAT(document(0).tokens, ElementsAre(whole[0], whole[whole.size() - 4], whole[whole.size() - 3],
-                                              whole[whole.size() - 2], whole.back()));
-
-  // A setting that would be ignored is an error.
-  text.overlong = Overlong::kSplit;
-  expect_refused(text, "--max-document-tokens needs --overlong");
-  text.max_document_tokens = 0;
-  text.overlong = Overlong::kDrop;
-  expect_refused(text, "--overlong needs --max-document-tokens");
-  text.overlong = Overlong::kSplit;
-  text.policies.system = "be";
-  expect_refused(text, "for conversations");
-  text.policies.system.reset();
-  text.chat_format = "plain";
-  expect_refused(text, "for conversations");
 }
 
 TEST_F(PrepareTest, ValidationIsSplitByTheHashOfTheText) {

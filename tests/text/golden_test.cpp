@@ -2,8 +2,11 @@
 // tools/make_text_goldens.py).
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 
 #include "src/base/files.h"
 #include "src/base/hash.h"
@@ -70,26 +73,51 @@ TEST(Golden, SharedDataGivesTheIdsOfThePackage) {
   EXPECT_GT(compared, 15);
 }
 
+Role role_named(const std::string& name) {
+  for (const Role role : {Role::kSystem, Role::kUser, Role::kAssistant, Role::kTool, Role::kDeveloper}) {
+    if (name == role_name(role)) return role;
+  }
+  throw std::runtime_error("no role " + name);
+}
+
+std::string text_of(const std::vector<ChatSegment>& segments) {
+  std::string text;
+  for (const ChatSegment& segment : segments) {
+    text += segment.special == SpecialToken::kBos   ? "[B]"
+            : segment.special == SpecialToken::kEos ? "[E]"
+                                                    : segment.text;
+  }
+  return text;
+}
+
+// The first records name the templates. tools/check_chat_formats.py brings more conversations, and other templates that
+// must be recognised, in the file DSLITE_CHATS.
 TEST(Golden, ConversationsReadAsJinjaRendersThem) {
-  const std::vector<Json> records = read_records(kGolden + "chats.jsonl");
-  ASSERT_EQ(records.size(), 300u);
-  for (const Json& record : records) {
+  const char* more = std::getenv("DSLITE_CHATS");
+  std::map<std::string, const ChatFormat*> formats;
+  size_t conversations = 0;
+  for (const Json& record : read_records(more ? more : kGolden + "chats.jsonl")) {
+    if (record.contains("define")) {
+      const std::string name = record["define"].get<std::string>(), text = record["template"].get<std::string>();
+      formats[name] = &ChatFormat::recognised(text, name);
+      if (std::ranges::count(ChatFormat::names(), name)) {
+        EXPECT_EQ(ChatFormat::named(name).chat_template(), text);
+        EXPECT_EQ(formats[name]->name(), name);
+      }
+      continue;
+    }
     std::vector<Message> messages;
-    for (const Json& message : record["messages"]) {
-      const std::string role = message[0].get<std::string>();
-      messages.push_back({role == "system" ? Role::kSystem
-                          : role == "user" ? Role::kUser
-                                           : Role::kAssistant,
-                          message[1].get<std::string>()});
-    }
-    std::string text;
-    for (const ChatSegment& segment :
-         ChatFormat::named(record["format"].get<std::string>()).render(messages, record["generation"].get<bool>())) {
-      text += segment.special == SpecialToken::kBos   ? "[B]"
-              : segment.special == SpecialToken::kEos ? "[E]"
-                                                      : segment.text;
-    }
-    EXPECT_EQ(text, record["text"].get<std::string>());
+    for (const Json& message : record["messages"])
+      messages.push_back({role_named(message[0].get<std::string>()), message[1].get<std::string>()});
+    const std::string name = record["format"].get<std::string>();
+    EXPECT_EQ(text_of(formats.at(name)->render(messages, record["generation"].get<bool>())),
+              record["text"].get<std::string>())
+        << name;
+    ++conversations;
+  }
+  if (!more) {
+    EXPECT_EQ(formats.size(), ChatFormat::names().size());
+    EXPECT_EQ(conversations, 400u);
   }
 }
 
