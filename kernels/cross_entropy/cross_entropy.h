@@ -12,6 +12,7 @@ struct CrossEntropy {
   const float* loss_weight;   // [rows]; a weight of 0 gives a gradient row of exact zeros, whatever the logits
   float scale;                // 1 / target weight of the global batch
   bool gradient;
+  DType gradient_dtype;       // kBFloat16: each row's gradient is rounded into the first half of the row's own memory (row_stride = 2 vocab of its elements)
   float* loss;                // [rows] unweighted loss
   int32_t* prediction;        // [rows] argmax (lowest index on ties), or null
 };

@@ -16,7 +16,7 @@ void chunk(benchmark::State& state, bool gradient) {
   const std::vector<float> weight(kRows, 1);
   std::vector<float> loss(kRows);
   std::vector<int32_t> prediction(kRows);
-  bench::measure(state, 0, kRows * kVocabulary * (gradient ? 8.0 : 4.0), [&] {
+  bench::measure(state, DType::kFloat32, 0, kRows * kVocabulary * (gradient ? 8.0 : 4.0), [&] {
     cross_entropy(bench::context(logits, 0), {.num_rows = kRows,
                                               .vocab_size = kVocabulary,
                                               .logits = static_cast<float*>(logits.data()),

@@ -81,6 +81,17 @@ double exponential_sum(const float* logits, int64_t vocab_size, float shift, flo
   return total;
 }
 
+// In place and ascending: the narrow row never overtakes the wide one.
+void narrow_in_place(float* row, int64_t count) {
+  auto* out = reinterpret_cast<uint16_t*>(row);
+  const int64_t whole = count / kWidth * kWidth;
+  for (int64_t i = 0; i < whole; i += kWidth) store(out + i, load(row + i));
+  for (int64_t i = whole; i < count; ++i) {
+    const uint16_t bits = narrow(row[i]);
+    std::memcpy(out + i, &bits, sizeof bits);
+  }
+}
+
 void scale_row(float* row, int64_t count, float factor) {
   const Float factors = splat(factor);
   const int64_t whole = count / kWidth * kWidth;
@@ -113,6 +124,7 @@ void one_row(const CrossEntropy& arguments, int64_t r) {
     }
   }
   if (arguments.gradient && !gradient) std::memset(logits, 0, vocab_size * sizeof(float));
+  if (gradient && arguments.gradient_dtype == DType::kBFloat16) narrow_in_place(logits, vocab_size);
 }
 
 int64_t rows_per_task(int64_t vocab_size) { return vocab_size >= kLogitsPerTask ? 1 : kLogitsPerTask / vocab_size; }

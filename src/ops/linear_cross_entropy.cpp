@@ -8,11 +8,17 @@
 #include "src/ops/check.h"
 #include "src/ops/context.h"
 #include "src/ops/linear.h"
+#include "src/ops/matrix.h"
 
 namespace dslite::ops {
 namespace {
 
 constexpr int64_t kChunkTokens = kernels::kGemmBlockK;  // a chunk is one K block of the weight gradient
+
+// The gradient of a chunk's logits in the model's dtype, where cross_entropy leaves it.
+at::Tensor gradient_of(const at::Tensor& logits, at::ScalarType dtype) {
+  return dtype == at::kFloat ? logits : logits.view(dtype).slice(1, 0, logits.size(1));
+}
 
 // Calls after(begin, end, logits [end - begin, V]) for each chunk; with `gradient` the logits are by then their own
 // gradient.
@@ -36,9 +42,10 @@ TokenLosses for_each_chunk(const at::Tensor& hidden_TD, const WeightRef& head, c
                                               .loss_weight = targets.weight_T.const_data_ptr<float>() + begin,
                                               .scale = scale,
                                               .gradient = gradient,
+                                              .gradient_dtype = kernel_dtype(hidden_TD.scalar_type()),
                                               .loss = losses.loss_T.data_ptr<float>() + begin,
                                               .prediction = losses.prediction_T.data_ptr<int32_t>() + begin});
-    after(begin, end, logits);
+    after(begin, end, gradient ? gradient_of(logits, hidden_TD.scalar_type()) : logits);
   }
   return losses;
 }

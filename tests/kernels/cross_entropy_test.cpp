@@ -44,7 +44,8 @@ Inputs make_inputs(Shape shape, float scale) {
   return in;
 }
 
-Result run(const Context& context, const Inputs& in, bool gradient, bool predict = true) {
+Result run(const Context& context, const Inputs& in, bool gradient, bool predict = true,
+           DType dtype = DType::kFloat32) {
   TypedMatrix work(DType::kFloat32, in.shape.rows, in.shape.vocab, in.logits);
   Result result{{}, std::vector<float>(in.shape.rows, -7), std::vector<int32_t>(in.shape.rows, -7)};
   cross_entropy(context, {.num_rows = in.shape.rows,
@@ -54,10 +55,21 @@ Result run(const Context& context, const Inputs& in, bool gradient, bool predict
                           .loss_weight = in.weight.data(),
                           .scale = 0.125f,
                           .gradient = gradient,
+                          .gradient_dtype = dtype,
                           .loss = result.loss.data(),
                           .prediction = predict ? result.prediction.data() : nullptr});
   result.logits = work.values();
   return result;
+}
+
+// The bf16 rows that a run with that gradient dtype leaves in the memory of the logits.
+std::vector<float> narrow_rows(const Result& result, Shape shape) {
+  std::vector<float> rows(shape.rows * shape.vocab);
+  const auto* bits = reinterpret_cast<const uint16_t*>(result.logits.data());
+  for (int64_t r = 0; r < shape.rows; ++r)
+    for (int64_t v = 0; v < shape.vocab; ++v)
+      rows[r * shape.vocab + v] = test::widen_bf16(bits[r * 2 * shape.vocab + v]);
+  return rows;
 }
 
 class CrossEntropyTest : public ::testing::TestWithParam<std::tuple<InstructionSet, Shape, float>> {
@@ -79,6 +91,15 @@ TEST_P(CrossEntropyTest, IsTheReference) {
     if (in.labels[r] >= 0 && in.weight[r] != 0) continue;
     for (int64_t v = 0; v < in.shape.vocab; ++v) ASSERT_EQ(result.logits[r * in.shape.vocab + v], 0.0f) << r;
   }
+}
+
+// In bf16 the same numbers, rounded once.
+TEST_P(CrossEntropyTest, RoundsItsGradientInPlace) {
+  const Inputs in = inputs();
+  std::vector<float> expected = run(KernelContext(set(), 2), in, true).logits;
+  for (float& g : expected) g = test::through(DType::kBFloat16, g);
+  const Result result = run(KernelContext(set(), 2), in, true, true, DType::kBFloat16);
+  EXPECT_TRUE(test::same_bits(narrow_rows(result, in.shape), expected));
 }
 
 TEST_P(CrossEntropyTest, LossAloneHasTheSameBitsAndLeavesLogits) {
