@@ -113,13 +113,13 @@ def main():
         print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
         report = json_of([arguments.dslite, "bench", "train", "--json", *shape])
         ours.append(report["train"])
-        peaks.append(report["machine"]["peak_flops_per_second"])
+        peaks.append(report["machine"]["peak_flops_per_second"]["bfloat16"])
         theirs.append(json_of([sys.executable, __file__, "--only-transformers", *shape]))
     assert ours[0]["parameters"] == theirs[0]["parameters"], "not the same model"
 
     flops, peak = ours[0]["flops_per_token"] * arguments.tokens, max(peaks)
     print(f"{arguments.layers} layers of V2-Lite, {ours[0]['parameters'] / 1e9:.2f}B parameters, {arguments.tokens} tokens a "
-          f"step, {arguments.threads} threads, peak {peak * 1e-9:.1f} GF/s fp32; medians of {arguments.rounds} rounds")
+          f"step, {arguments.threads} threads, peak {peak * 1e-9:.1f} GF/s bf16; medians of {arguments.rounds} rounds")
     rows = {}
     for name, results in (("dslite", ours), ("transformers", theirs)):
         step = statistics.median(result["step_seconds"] for result in results)

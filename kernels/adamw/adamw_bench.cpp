@@ -18,7 +18,7 @@ void step(benchmark::State& state, DType value_dtype, DType moment_dtype) {
   std::memset(exp_avg_sq.data(), 0, kSize * 4);
   const double moment_bytes = moment_dtype == DType::kBFloat16 ? 2 : 4;
   const double bytes = kSize * (4 + 2 * 4 + 4 * moment_bytes);  // gradient; value (with low) and moments both ways
-  bench::measure(state, 0, bytes, [&] {
+  bench::measure(state, DType::kFloat32, 0, bytes, [&] {
     adamw(bench::context(low, 0), {.size = kSize,
                                    .value = value.data(),
                                    .value_dtype = value_dtype,
@@ -42,7 +42,7 @@ void statistics(benchmark::State& state) {
   const bench::Buffer gradient = bench::filled(DType::kFloat32, kSize);
   const int64_t scratch_bytes = gradient_statistics_scratch_bytes(kSize);
   const bench::Buffer scratch(scratch_bytes);
-  bench::measure(state, 0, kSize * 4.0, [&] {
+  bench::measure(state, DType::kFloat32, 0, kSize * 4.0, [&] {
     gradient_statistics(bench::context(scratch, scratch_bytes), static_cast<const float*>(gradient.data()), kSize);
   });
 }

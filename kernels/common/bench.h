@@ -2,6 +2,7 @@
 // peak that the same process measured.
 #pragma once
 #include <benchmark/benchmark.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,10 +21,15 @@ namespace dslite::bench {
 
 class Buffer {
  public:
-  explicit Buffer(int64_t bytes) : data_(std::aligned_alloc(64, (bytes + 63) / 64 * 64), &std::free) {}
+  // On huge pages where it fills some, as the program's own tensors are.
+  explicit Buffer(int64_t bytes)
+      : data_(std::aligned_alloc(kHugePage, (bytes + kHugePage - 1) / kHugePage * kHugePage), &std::free) {
+    madvise(data_.get(), static_cast<size_t>(bytes), MADV_HUGEPAGE);
+  }
   void* data() const { return data_.get(); }
 
  private:
+  static constexpr int64_t kHugePage = int64_t{1} << 21;
   std::unique_ptr<void, decltype(&std::free)> data_;
 };
 
@@ -55,10 +61,12 @@ inline const kernels::PeakRates& peak() {
   static const kernels::PeakRates rates = [] {
     const Buffer scratch(kernels::peak_meter_scratch_bytes());
     const auto measured = kernels::measure_peak_rates(context(scratch, kernels::peak_meter_scratch_bytes()));
-    std::printf("%s, %d threads: %.1f GF/s fp32 multiply-add (one thread %.1f), %.1f GB/s read\n",
-                kernels::instruction_set_name(kernels::chosen_instruction_set()), num_threads(),
-                measured.flops_per_second * 1e-9, measured.one_thread_flops_per_second * 1e-9,
-                measured.read_bytes_per_second * 1e-9);
+    std::printf(
+        "%s, %d threads: multiply-adds %.1f GF/s fp32 (one thread %.1f), %.1f bf16, %.1f int8; %.1f GB/s read\n",
+        kernels::instruction_set_name(kernels::chosen_instruction_set()), num_threads(),
+        measured.flops_per_second * 1e-9, measured.one_thread_flops_per_second * 1e-9,
+        measured.bf16_flops_per_second * 1e-9, measured.int8_operations_per_second * 1e-9,
+        measured.read_bytes_per_second * 1e-9);
     return measured;
   }();
   return rates;
@@ -70,11 +78,11 @@ inline double process_cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// Times `run` and reports GF/s and the share of the peak of the fastest iteration, with the share of the read bandwidth
-// when `bytes` (read once at least) is given. share_by_cpu: the same from processor seconds and the one-thread peak;
-// means something on a busy machine too.
+// Times `run` and reports GF/s and the share of the dtype's peak of the fastest iteration, with the share of the read
+// bandwidth when `bytes` (read once at least) is given. share_by_cpu: the same from processor seconds and the
+// one-thread peak; means something on a busy machine too.
 template <class Run>
-void measure(benchmark::State& state, double flops, double bytes, const Run& run) {
+void measure(benchmark::State& state, kernels::DType dtype, double flops, double bytes, const Run& run) {
   double best = 1e30, best_cpu = 1e30;
   run();  // touches every page
   for (auto _ : state) {
@@ -87,8 +95,10 @@ void measure(benchmark::State& state, double flops, double bytes, const Run& run
     best_cpu = std::min(best_cpu, process_cpu_seconds() - cpu_start);
   }
   state.counters["best_GF/s"] = flops / best * 1e-9;
-  state.counters["share_of_peak"] = flops / best / peak().flops_per_second;
-  state.counters["share_by_cpu"] = flops / best_cpu / peak().one_thread_flops_per_second;
+  state.counters["share_of_peak"] = flops / best / peak().flops_of(dtype);
+  const bool bf16 = dtype == kernels::DType::kBFloat16;
+  state.counters["share_by_cpu"] =
+      flops / best_cpu / (bf16 ? peak().one_thread_bf16_flops_per_second : peak().one_thread_flops_per_second);
   if (bytes > 0) state.counters["share_of_read"] = bytes / best / peak().read_bytes_per_second;
 }
 

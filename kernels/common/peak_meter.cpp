@@ -12,18 +12,23 @@ namespace dslite::kernels {
 
 DSLITE_DECLARE_FOR_EACH_SET(int64_t peak_flops_per_iteration();
                             float peak_multiply_adds(int64_t iterations, float factor, float addend);
+                            bool has_dot_products(); float peak_bf16_dot_products(int64_t iterations);
+                            float peak_int8_dot_products(int64_t iterations);
                             float peak_read(const float* data, int64_t count);)
 
 namespace {
 
 constexpr int64_t kBytes = int64_t{192} << 20;
 constexpr int64_t kBytesPerTask = int64_t{1} << 20;
-constexpr int64_t kIterations = 1 << 20;  // per task: 3 ms on a current core
+constexpr int64_t kIterations = 1 << 19;  // per task: 2 ms on a current core
 
 int64_t flops_per_iteration(const Context& context) { DSLITE_DISPATCH(context, peak_flops_per_iteration()); }
-float multiply_adds(const Context& context, int64_t iterations, float factor, float addend) {
-  DSLITE_DISPATCH(context, peak_multiply_adds(iterations, factor, addend));
+bool dot_products(const Context& context) { DSLITE_DISPATCH(context, has_dot_products()); }
+float multiply_adds(const Context& context) {
+  DSLITE_DISPATCH(context, peak_multiply_adds(kIterations, 0.999999f, 1e-6f));
 }
+float bf16_products(const Context& context) { DSLITE_DISPATCH(context, peak_bf16_dot_products(kIterations)); }
+float int8_products(const Context& context) { DSLITE_DISPATCH(context, peak_int8_dot_products(kIterations)); }
 float read(const Context& context, const float* data, int64_t count) {
   DSLITE_DISPATCH(context, peak_read(data, count));
 }
@@ -45,9 +50,10 @@ double best_seconds(const Context& context, int trials, int64_t num_tasks, TaskF
   return best;
 }
 
-void multiply_add_task(void* state, int64_t, int) {
+template <float (*Loop)(const Context&)>
+void loop_task(void* state, int64_t, int) {
   Trial& trial = *static_cast<Trial*>(state);
-  trial.sink = multiply_adds(*trial.context, kIterations, 0.999999f, 1e-6f);
+  trial.sink = Loop(*trial.context);
 }
 
 void read_task(void* state, int64_t task, int) {
@@ -56,17 +62,34 @@ void read_task(void* state, int64_t task, int) {
   trial.sink = read(*trial.context, data, kBytesPerTask / 4);
 }
 
+// Operations a second, on all threads and on one.
+struct Rate {
+  double all, one;
+};
+template <float (*Loop)(const Context&)>
+Rate rate_of(const Context& context, double operations_per_iteration) {
+  const double operations = operations_per_iteration * kIterations;
+  const int64_t tasks = 4 * context.num_threads;
+  return {.all = static_cast<double>(tasks) * operations / best_seconds(context, 10, tasks, &loop_task<Loop>),
+          .one = operations / best_seconds(context, 10, 1, &loop_task<Loop>)};
+}
+
 }  // namespace
 
 int64_t peak_meter_scratch_bytes() { return kBytes; }
 
 PeakRates measure_peak_rates(const Context& context) {
-  const double flops_per_task = static_cast<double>(kIterations * flops_per_iteration(context));
   std::memset(context.scratch, 0, kBytes);
-  const int64_t tasks = 4 * context.num_threads;
-  return {.flops_per_second =
-              static_cast<double>(tasks) * flops_per_task / best_seconds(context, 10, tasks, multiply_add_task),
-          .one_thread_flops_per_second = flops_per_task / best_seconds(context, 10, 1, multiply_add_task),
+  const auto flops = static_cast<double>(flops_per_iteration(context));
+  const Rate fp32 = rate_of<&multiply_adds>(context, flops);
+  const bool dots = dot_products(context);
+  const Rate bf16 = dots ? rate_of<&bf16_products>(context, 2 * flops) : fp32;
+  const Rate int8 = dots ? rate_of<&int8_products>(context, 4 * flops) : fp32;
+  return {.flops_per_second = fp32.all,
+          .one_thread_flops_per_second = fp32.one,
+          .bf16_flops_per_second = bf16.all,
+          .one_thread_bf16_flops_per_second = bf16.one,
+          .int8_operations_per_second = int8.all,
           .read_bytes_per_second =
               static_cast<double>(kBytes) / best_seconds(context, 5, kBytes / kBytesPerTask, read_task)};
 }

@@ -46,7 +46,7 @@ void forward(benchmark::State& state) {
                       a(p.rows * 2 * kWidth), y(p.rows * 2 * kHidden);
   const int64_t bytes = expert_forward_scratch_bytes(p.shape(), num_threads());
   const bench::Buffer scratch(bytes);
-  bench::measure(state, p.flops(), 0, [&] {
+  bench::measure(state, DType::kBFloat16, p.flops(), 0, [&] {
     expert_forward(bench::context(scratch, bytes), {p.shape(), p.experts.data(), input(x, kHidden),
                                                     matrix(z, 2 * kWidth), matrix(a, kWidth), matrix(y, kHidden)});
   });
@@ -61,7 +61,7 @@ void input_gradient(benchmark::State& state) {
   std::vector<float> ds(p.rows);
   const int64_t bytes = expert_input_gradient_scratch_bytes(p.shape(), num_threads());
   const bench::Buffer scratch(bytes);
-  bench::measure(state, p.flops(), 0, [&] {
+  bench::measure(state, DType::kBFloat16, p.flops(), 0, [&] {
     expert_input_gradient(
         bench::context(scratch, bytes),
         {p.shape(), p.experts.data(), row_weights.data(), input(d_out, kHidden), input(z, 2 * kWidth),
@@ -82,7 +82,7 @@ void weight_gradient(benchmark::State& state) {
   }
   const int64_t bytes = expert_weight_gradient_scratch_bytes(p.shape(), num_threads());
   const bench::Buffer scratch(bytes);
-  bench::measure(state, p.flops(), 0, [&] {
+  bench::measure(state, DType::kBFloat16, p.flops(), 0, [&] {
     expert_weight_gradient(bench::context(scratch, bytes),
                            {p.shape(), input(x, kHidden), input(x, kHidden), input(dz, 2 * kWidth),
                             input(scaled_a, kWidth), gradients.data()});

@@ -26,7 +26,7 @@ void run_gemm(benchmark::State& state, Shape s) {
                                 .c = {c.data(), s.transpose_a ? DType::kFloat32 : s.dtype, s.n},
                                 .accumulate = false};
   const double weight_bytes = static_cast<double>(s.n * s.k) * (s.dtype == DType::kBFloat16 ? 2 : 4);
-  bench::measure(state, 2.0 * static_cast<double>(s.m * s.n * s.k), s.m <= 8 ? weight_bytes : 0,
+  bench::measure(state, s.dtype, 2.0 * static_cast<double>(s.m * s.n * s.k), s.m <= 8 ? weight_bytes : 0,
                  [&] { gemm(context, arguments); });
 }
 

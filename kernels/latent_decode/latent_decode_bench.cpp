@@ -37,7 +37,7 @@ void run_decode(benchmark::State& state, int64_t sequences, int64_t tokens) {
   const bench::Buffer scratch(scratch_bytes);
   const Context context = bench::context(scratch, scratch_bytes);
   const double flops = 2.0 * static_cast<double>(sequences * tokens * heads * (2 * latent + rope));
-  bench::measure(state, flops, static_cast<double>(sequences * tokens * (latent + rope)) * 2,
+  bench::measure(state, DType::kFloat32, flops, static_cast<double>(sequences * tokens * (latent + rope)) * 2,
                  [&] { latent_decode(context, arguments); });
 }
 

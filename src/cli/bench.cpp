@@ -58,7 +58,7 @@ void refuse_ignored_options(const Arguments& arguments) {
 Json machine_json(const PeakRates& peak) {
   return {{"threads", num_threads()},
           {"instruction_set", kernels::instruction_set_name(kernels::chosen_instruction_set())},
-          {"peak_flops_per_second", peak.flops_per_second},
+          {"peak_flops_per_second", {{"float32", peak.flops_per_second}, {"bfloat16", peak.bf16_flops_per_second}}},
           {"read_bytes_per_second", peak.read_bytes_per_second}};
 }
 
@@ -79,9 +79,12 @@ int run_bench(const Arguments& arguments) {
   if (arguments.json) {
     std::printf("%s\n", report.dump(2).c_str());
   } else {
-    std::printf("%-10s%s, %d threads: %.1f GF/s fp32 multiply-add, %.1f GB/s read, measured beside the work\n",
-                "machine", kernels::instruction_set_name(kernels::chosen_instruction_set()), num_threads(),
-                peak.rates().flops_per_second * 1e-9, peak.rates().read_bytes_per_second * 1e-9);
+    std::printf(
+        "%-10s%s, %d threads: %.1f GF/s bf16 and %.1f GF/s fp32 multiply-adds, %.1f GB/s read, measured beside the "
+        "work\n",
+        "machine", kernels::instruction_set_name(kernels::chosen_instruction_set()), num_threads(),
+        peak.rates().bf16_flops_per_second * 1e-9, peak.rates().flops_per_second * 1e-9,
+        peak.rates().read_bytes_per_second * 1e-9);
   }
   return 0;
 }
@@ -91,7 +94,7 @@ int run_bench(const Arguments& arguments) {
 void MeasuredPeak::measure_again() {
   const PeakRates now = measure_peak_rates();
   rates_.flops_per_second = std::max(rates_.flops_per_second, now.flops_per_second);
-  rates_.one_thread_flops_per_second = std::max(rates_.one_thread_flops_per_second, now.one_thread_flops_per_second);
+  rates_.bf16_flops_per_second = std::max(rates_.bf16_flops_per_second, now.bf16_flops_per_second);
   rates_.read_bytes_per_second = std::max(rates_.read_bytes_per_second, now.read_bytes_per_second);
 }
 

@@ -129,7 +129,7 @@ BenchResult bench_train(const BenchOptions& options, MeasuredPeak& peak) {
   peak.measure_again();
 
   const double step = median(times.step), flops = training_flops(config, batch.offsets).total();
-  const double rate = flops / step, share = rate / peak.rates().flops_per_second;
+  const double rate = flops / step, share = rate / peak.rates().bf16_flops_per_second;
   const double tokens_per_second = static_cast<double>(options.tokens) / step;
   return {.line = fmt::format(
               "{} layers of V2-Lite, {} parameters, {} tokens a step: {:.1f} tokens/s, {:.1f} GF/s ({:.0f} %), "

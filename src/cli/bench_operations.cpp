@@ -37,7 +37,7 @@ struct Part {
 BenchResult report(const std::string& what, const std::vector<Part>& parts, const PeakRates& peak) {
   BenchResult result{what, Json::object()};
   for (const Part& part : parts) {
-    const double rate = part.flops / part.seconds, share = rate / peak.flops_per_second;
+    const double rate = part.flops / part.seconds, share = rate / peak.bf16_flops_per_second;
     result.line += fmt::format("{} {} {:.1f} GF/s ({:.0f} %)", result.values.empty() ? ":" : ",", part.name,
                                rate * 1e-9, 100 * share);
     result.values[part.name] = {{"flops_per_second", rate}, {"share_of_peak", share}, {"seconds", part.seconds}};

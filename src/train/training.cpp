@@ -153,18 +153,21 @@ void TrainingRun::step() {
 }
 
 void TrainingRun::log_step(const StepResult& result, double seconds) {
-  StepMetrics metrics{.step = state_.step,
-                      .tokens = state_.tokens,
-                      .trained_tokens = state_.trained_tokens,
-                      .loss = result.loss.cross_entropy / result.totals.target_weight,
-                      .accuracy = static_cast<double>(result.loss.num_correct) /
-                                  static_cast<double>(std::max<int64_t>(1, result.totals.num_trained_tokens)),
-                      .gradient_norm = result.gradient_norm,
-                      .learning_rate = result.learning_rate,
-                      .seconds = seconds,
-                      .step_tokens = result.totals.num_tokens,
-                      .share_of_peak = result.flops / seconds / peak_.flops_per_second,
-                      .resident_bytes = process_memory().resident_bytes};
+  StepMetrics metrics{
+      .step = state_.step,
+      .tokens = state_.tokens,
+      .trained_tokens = state_.trained_tokens,
+      .loss = result.loss.cross_entropy / result.totals.target_weight,
+      .accuracy = static_cast<double>(result.loss.num_correct) /
+                  static_cast<double>(std::max<int64_t>(1, result.totals.num_trained_tokens)),
+      .gradient_norm = result.gradient_norm,
+      .learning_rate = result.learning_rate,
+      .seconds = seconds,
+      .step_tokens = result.totals.num_tokens,
+      .share_of_peak = result.flops / seconds /
+                       peak_.flops_of(setup_.config.model.dtype == "bfloat16" ? kernels::DType::kBFloat16
+                                                                              : kernels::DType::kFloat32),
+      .resident_bytes = process_memory().resident_bytes};
   for (const double balance : result.loss.balance_loss)
     metrics.balance_loss.push_back(balance / static_cast<double>(result.totals.num_tokens));
   for (const auto& tokens : result.loss.expert_tokens) metrics.load.push_back(expert_load(tokens));

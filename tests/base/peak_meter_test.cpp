@@ -10,7 +10,8 @@ namespace {
 
 TEST(PeakMeter, GivesFiniteRates) {
   const PeakRates rates = measure_peak_rates();
-  for (const double rate : {rates.flops_per_second, rates.one_thread_flops_per_second, rates.read_bytes_per_second}) {
+  for (const double rate : {rates.flops_per_second, rates.one_thread_flops_per_second, rates.bf16_flops_per_second,
+                            rates.int8_operations_per_second, rates.read_bytes_per_second}) {
     EXPECT_TRUE(std::isfinite(rate) && rate > 1e6) << rate;
   }
 }
