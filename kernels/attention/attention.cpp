@@ -20,7 +20,7 @@ int64_t attention_forward_thread_floats(const AttentionShape& shape) {
   const int64_t depth = shape.qk_nope_head_dim + shape.qk_rope_head_dim,
                 values = round_up(shape.v_head_dim, kAttentionWidest);
   const int64_t queries = kAttentionQueryBlock, keys = kAttentionKeyBlock;
-  return round_up(queries * (depth + values + 2) + keys * (depth + values + 48) + depth, 16);
+  return round_up(queries * (depth + values + 2) + keys * (depth + values + kAttentionColumns) + depth, 16);
 }
 
 int64_t attention_longest_segment(const AttentionShape& shape) {
@@ -35,10 +35,10 @@ int64_t attention_longest_segment(const AttentionShape& shape) {
 int64_t attention_backward_thread_floats(const AttentionShape& shape) {
   const int64_t depth = round_up(shape.qk_nope_head_dim + shape.qk_rope_head_dim, kAttentionWidest);
   const int64_t values = round_up(shape.v_head_dim, kAttentionWidest);
-  const int64_t per_query = 2 * depth + values + 2, per_key = 3 * depth + 2 * values;
-  return round_up(attention_longest_segment(shape) * per_query +
-                      kAttentionKeyBlock * (per_key + 2 * kAttentionBackwardQueries) + depth + values,
-                  16);
+  const int64_t per_query = 2 * depth + values + 2, per_key = 4 * depth + 2 * values;
+  return round_up(
+      attention_longest_segment(shape) * per_query + kAttentionKeyBlock * (per_key + 3 * kAttentionBackwardQueries),
+      16);
 }
 
 int64_t attention_forward_scratch_bytes(const AttentionShape& shape, int num_threads) {

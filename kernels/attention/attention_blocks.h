@@ -8,6 +8,7 @@ namespace dslite::kernels {
 constexpr int64_t kAttentionQueryBlock = 192;  // queries of a forward task: K and V are packed once for all of them
 constexpr int64_t kAttentionKeyBlock = 96;
 constexpr int64_t kAttentionBackwardQueries = 96;  // queries that meet a key block at once in backward
+constexpr int64_t kAttentionColumns = 96;          // most queries whose scores are held at once
 constexpr int64_t kAttentionWidest = 32;           // columns of the widest tile of any instruction set
 
 // Scratch in floats. Of one thread in forward; of one thread in backward, for segments of at most `longest` queries.

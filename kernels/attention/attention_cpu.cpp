@@ -8,7 +8,7 @@
 namespace dslite::kernels::DSLITE_ISA {
 namespace {
 
-static_assert(kAttendKeys == kAttentionKeyBlock);
+static_assert(kAttendKeys == kAttentionKeyBlock && kAttendColumns <= kAttentionColumns);
 
 struct Forward {
   const AttentionShape& shape;
@@ -22,9 +22,9 @@ struct Forward {
 
 struct Scratch {
   AttendQueries queries;
-  float *k, *v, *scores, *row;
-  Scratch(float* p, const AttentionShape& shape) {
-    const int64_t depth = shape.qk_nope_head_dim + shape.qk_rope_head_dim,
+  float *k, *v, *scores;
+  Scratch(float* p, const AttentionShape& shape, int64_t elements_depth) {
+    const int64_t depth = num_steps(shape.qk_nope_head_dim + shape.qk_rope_head_dim, elements_depth),
                   values = round_up(shape.v_head_dim, kTileColumns);
     const auto take = [&p](int64_t count) {
       float* start = p;
@@ -41,33 +41,47 @@ struct Scratch {
     scores = take(kAttendKeys * kAttendColumns);
     v = take(kAttendKeys * values);
     k = take(kAttendKeys * depth);
-    row = take(depth);
   }
 };
 
+template <class Elements>
 void pack_queries(const Forward& f, int64_t first, int64_t count, int64_t head, Scratch& scratch) {
+  using T = typename Elements::Source;
   AttendQueries& q = scratch.queries;
+  const int64_t depth = f.shape.qk_nope_head_dim + f.shape.qk_rope_head_dim;
   q.columns = round_up(count, kTileColumns);
-  for (int64_t c = 0; c < q.columns; ++c) {
-    if (c < count)
-      widen_row(f.inputs.q, f.inputs.dtype, ((first + c) * f.shape.num_heads + head) * q.depth, q.depth, q.depth,
-                scratch.row);
-    put_column(c < count ? scratch.row : nullptr, q.depth, c, q.panels);
+  for (int64_t c = 0; c < q.columns; c += kWidth) {
+    const T* rows[kWidth];
+    int64_t num_rows = 0;
+    for (; num_rows < kWidth && c + num_rows < count; ++num_rows)
+      rows[num_rows] = static_cast<const T*>(f.inputs.q) + ((first + c + num_rows) * f.shape.num_heads + head) * depth;
+    float* panel = q.panels + c / kTileColumns * q.depth * kTileColumns + c % kTileColumns;
+    put_rows_as_columns<Elements>(rows, num_rows, depth, panel, kTileColumns);
   }
 }
 
+template <class Elements>
 void pack_keys(const Forward& f, int64_t first, int64_t count, int64_t head, Scratch& scratch) {
+  using T = typename Elements::Source;
   const AttentionShape& s = f.shape;
-  const int64_t nope = s.qk_nope_head_dim, rope = s.qk_rope_head_dim, depth = nope + rope,
+  const int64_t nope = s.qk_nope_head_dim, rope = s.qk_rope_head_dim, stride = scratch.queries.depth,
                 values = scratch.queries.out_stride;
+  const auto kv_row = [&](int64_t i) {
+    return static_cast<const T*>(f.inputs.kv) + ((first + i) * s.num_heads + head) * (nope + s.v_head_dim);
+  };
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t at = ((first + i) * s.num_heads + head) * (nope + s.v_head_dim);
-    widen_row(f.inputs.kv, f.inputs.dtype, at, nope, nope, scratch.k + i * depth);
-    widen_row(f.inputs.k_rope, f.inputs.dtype, (first + i) * rope, rope, rope, scratch.k + i * depth + nope);
-    widen_row(f.inputs.kv, f.inputs.dtype, at + nope, s.v_head_dim, values, scratch.v + i * values);
+    float* k = scratch.k + i * stride;
+    Elements::put_values(kv_row(i), nope, k, 0);
+    Elements::put_values(static_cast<const T*>(f.inputs.k_rope) + (first + i) * rope, rope, k, nope);
+    Elements::end_row(k, nope + rope);
+  }
+  for (int64_t i = 0; i < count; i += Elements::kDepth) {
+    const T* lines[Elements::kDepth];
+    for (int64_t d = 0; d < Elements::kDepth; ++d) lines[d] = kv_row(smaller(i + d, count - 1)) + nope;
+    put_step<Elements>(lines, count - i, s.v_head_dim, values, scratch.v + i / Elements::kDepth * values);
   }
   const int64_t padded = round_up(count, kTileRows);
-  std::memset(scratch.k + count * depth, 0, static_cast<size_t>((padded - count) * depth) * 4);
+  std::memset(scratch.k + count * stride, 0, static_cast<size_t>((padded - count) * stride) * 4);
 }
 
 void write_rows(const Forward& f, int64_t first, int64_t count, int64_t head, const AttendQueries& q) {
@@ -85,6 +99,7 @@ int64_t num_query_blocks(const AttentionShape& shape, int64_t segment) {
   return (shape.q_offsets[segment + 1] - shape.q_offsets[segment] + kAttentionQueryBlock - 1) / kAttentionQueryBlock;
 }
 
+template <class Elements>
 void forward_task(void* state, int64_t task, int thread) {
   const auto& f = *static_cast<const Forward*>(state);
   int64_t segment = 0, above = f.shape.num_segments;  // the segment whose tasks hold `task`
@@ -99,23 +114,23 @@ void forward_task(void* state, int64_t task, int thread) {
   const int64_t n = f.shape.q_offsets[segment + 1] - q_begin, m = f.shape.kv_offsets[segment + 1] - kv_begin;
   const int64_t first = block * kAttentionQueryBlock, count = smaller(n - first, kAttentionQueryBlock);
 
-  Scratch scratch(f.thread_scratch + thread * f.thread_floats, f.shape);
-  pack_queries(f, q_begin + first, count, head, scratch);
+  Scratch scratch(f.thread_scratch + thread * f.thread_floats, f.shape, Elements::kDepth);
+  pack_queries<Elements>(f, q_begin + first, count, head, scratch);
   begin_attend(scratch.queries);
   std::memset(scratch.scores, 0, static_cast<size_t>(kAttendKeys * kAttendColumns) * 4);
   const int64_t seen_by_first = m - n + first + 1, seen_by_last = m - n + first + count;
   for (int64_t key = 0; key < seen_by_last; key += kAttendKeys) {
     const int64_t keys = smaller(seen_by_last - key, kAttendKeys);
-    pack_keys(f, kv_begin + key, keys, head, scratch);
-    attend(scratch.queries,
-           {.k = scratch.k,
-            .k_stride = scratch.queries.depth,
-            .v = scratch.v,
-            .v_stride = scratch.queries.out_stride,
-            .count = keys,
-            .visible = seen_by_first - key,
-            .visible_step = 1},
-           f.shape.scale, scratch.scores);
+    pack_keys<Elements>(f, kv_begin + key, keys, head, scratch);
+    attend<Elements>(scratch.queries,
+                     {.k = scratch.k,
+                      .k_stride = scratch.queries.depth,
+                      .v = scratch.v,
+                      .v_stride = scratch.queries.out_stride,
+                      .count = keys,
+                      .visible = seen_by_first - key,
+                      .visible_step = 1},
+                     f.shape.scale, scratch.scores);
   }
   write_rows(f, q_begin + first, count, head, scratch.queries);
 }
@@ -131,7 +146,9 @@ void attention_forward(const Context& context, const AttentionShape& shape, cons
   auto* threads =
       reinterpret_cast<float*>(static_cast<char*>(context.scratch) + round_up((shape.num_segments + 1) * 8, 64));
   Forward state{shape, inputs, out, lse, first_task, threads, attention_forward_thread_floats(shape)};
-  context.parallel_for(first_task[shape.num_segments], forward_task, &state);
+  context.parallel_for(
+      first_task[shape.num_segments],
+      inputs.dtype == DType::kFloat32 ? &forward_task<WidenedElements<float>> : &forward_task<Bf16Elements>, &state);
 }
 
 }  // namespace dslite::kernels::DSLITE_ISA

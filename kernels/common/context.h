@@ -6,7 +6,8 @@
 namespace dslite::kernels {
 
 enum class DType : uint8_t { kFloat32, kBFloat16 };
-enum class InstructionSet : uint8_t { kScalar, kAvx2 };
+// kAvx512: F, BW, DQ, VL. kAvx512Bf16: with the dot products of bf16 and int8 (AVX512_BF16, AVX512_VNNI) besides.
+enum class InstructionSet : uint8_t { kScalar, kAvx2, kAvx512, kAvx512Bf16 };
 
 using TaskFunction = void (*)(void* state, int64_t task, int thread);
 

@@ -8,32 +8,60 @@
 namespace dslite::kernels {
 
 bool has_instruction_set(InstructionSet set) {
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("x86-64-v4");
+  const bool dot_products = avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+#else
+  const bool avx2 = false, avx512 = false, dot_products = false;
+#endif
   switch (set) {
     case InstructionSet::kScalar:
       return true;
     case InstructionSet::kAvx2:
-#if defined(__x86_64__)
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-      return false;
-#endif
+      return avx2;
+    case InstructionSet::kAvx512:
+      return avx512;
+    case InstructionSet::kAvx512Bf16:
+      return dot_products;
   }
   return false;
 }
 
-InstructionSet best_instruction_set() { return has_instruction_set(InstructionSet::kAvx2) ? InstructionSet::kAvx2 : InstructionSet::kScalar; }
+InstructionSet best_instruction_set() {
+  InstructionSet best = InstructionSet::kScalar;
+  for (const InstructionSet set : kInstructionSets)
+    if (has_instruction_set(set)) best = set;
+  return best;
+}
 
-const char* instruction_set_name(InstructionSet set) { return set == InstructionSet::kAvx2 ? "avx2" : "scalar"; }
+const char* instruction_set_name(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::kAvx2:
+      return "avx2";
+    case InstructionSet::kAvx512:
+      return "avx512";
+    case InstructionSet::kAvx512Bf16:
+      return "avx512bf16";
+    case InstructionSet::kScalar:
+      break;
+  }
+  return "scalar";
+}
 
 InstructionSet chosen_instruction_set() {
   const char* forced = std::getenv("DSLITE_INSTRUCTION_SET");
   if (!forced || !*forced) return best_instruction_set();
-  for (const InstructionSet set : {InstructionSet::kScalar, InstructionSet::kAvx2}) {
+  std::string names;
+  for (const InstructionSet set : kInstructionSets) {
+    names += (names.empty() ? "" : ", ") + std::string(instruction_set_name(set));
     if (std::string(forced) != instruction_set_name(set)) continue;
     if (has_instruction_set(set)) return set;
-    throw std::runtime_error("DSLITE_INSTRUCTION_SET=" + std::string(forced) + ": this processor does not have it; its best is " + instruction_set_name(best_instruction_set()));
+    throw std::runtime_error("DSLITE_INSTRUCTION_SET=" + std::string(forced) +
+                             ": this processor does not have it; its best is " +
+                             instruction_set_name(best_instruction_set()));
   }
-  throw std::runtime_error("DSLITE_INSTRUCTION_SET=" + std::string(forced) + ": unknown; expected scalar or avx2");
+  throw std::runtime_error("DSLITE_INSTRUCTION_SET=" + std::string(forced) + ": unknown; expected one of " + names);
 }
 
 }  // namespace dslite::kernels

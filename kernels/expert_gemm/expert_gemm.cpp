@@ -69,8 +69,14 @@ void for_each_used_expert(const ExpertShape& shape, const Body& body) {
   }
 }
 
-GemmProduct product(int64_t m, int64_t n, int64_t k, PanelSource a, PanelSource b, Matrix c, bool accumulate = false) {
-  return {.m = m, .n = n, .num_parts = 1, .accumulate = accumulate, .parts = {{.a = a, .b = b, .k = k}, {}}, .c = c};
+GemmProduct product(int64_t m, int64_t n, int64_t k, PanelSource a, PanelSource b, Matrix c) {
+  return {.m = m,
+          .n = n,
+          .num_parts = 1,
+          .accumulate = false,
+          .stream = false,
+          .parts = {{.a = a, .b = b, .k = k}, {}},
+          .c = c};
 }
 
 int64_t list_scratch_bytes(int64_t products_per_expert, const ExpertShape& shape, int num_threads) {
@@ -130,6 +136,7 @@ void expert_input_gradient(const Context& context, const ExpertInputGradient& g)
                 .n = hidden,
                 .num_parts = 2,
                 .accumulate = false,
+                .stream = false,
                 .parts = {{.a = block(dz, e.first_row), .b = w.gate, .k = width},
                           {.a = block(dz, e.first_row, width), .b = w.up, .k = width}},
                 .c = block(g.dx_rows, e.first_row)});
@@ -148,9 +155,12 @@ void expert_weight_gradient(const Context& context, const ExpertWeightGradient& 
     const ExpertGradients& to = g.gradients[e.index];
     const PanelSource x = gathered(g.x, e.row_token);
     const auto add = [&](float* gradient, int64_t m, int64_t n, PanelSource a, PanelSource b) {
-      if (gradient)
-        list.add(product(m, n, e.num_rows, a, b, {.data = gradient, .dtype = DType::kFloat32, .row_stride = n},
-                         to.accumulate));
+      if (!gradient) return;
+      GemmProduct whole =
+          product(m, n, e.num_rows, a, b, {.data = gradient, .dtype = DType::kFloat32, .row_stride = n});
+      whole.accumulate = to.accumulate;
+      whole.stream = true;  // read again by the optimizer alone
+      list.add(whole);
     };
     add(to.gate, width, hidden, block(g.dz, e.first_row, 0, true), x);
     add(to.up, width, hidden, block(g.dz, e.first_row, width, true), x);

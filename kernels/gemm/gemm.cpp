@@ -79,6 +79,7 @@ void gemm(const Context& context, const GemmArguments& arguments) {
                             .n = arguments.n,
                             .num_parts = 1,
                             .accumulate = arguments.accumulate,
+                            .stream = false,
                             .parts = {{.a = arguments.a, .b = arguments.b, .k = arguments.k}, {}},
                             .c = arguments.c};
   gemm_many(context, &product, 1);

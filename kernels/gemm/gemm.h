@@ -1,7 +1,8 @@
-// C[M, N] = A[M, K] B[K, N] (+ C): the one product of the model. fp32 arithmetic for fp32 and bf16 operands; bf16 is widened while packing.
-// K is cut into blocks of kGemmBlockK; inside a block each element of C is one ascending chain of multiply-adds in fp32, blocks are added in ascending order
-// (into C when `accumulate`). K is never shared between threads. So the bits of a row of C depend on that row of A and on B alone: not on M, the number of threads, the alignment or
-// the place of the row; a row of A that is NaN or infinite reaches no other row.
+// C[M, N] = A[M, K] B[K, N] (+ C): the one product of the model. fp32 arithmetic for fp32 and bf16 operands; bf16 is
+// widened while packing. K is cut into blocks of kGemmBlockK; inside a block each element of C is one ascending chain
+// of multiply-adds in fp32, blocks are added in ascending order (into C when `accumulate`). K is never shared between
+// threads. So the bits of a row of C depend on that row of A and on B alone: not on M, the number of threads, the
+// alignment or the place of the row; a row of A that is NaN or infinite reaches no other row.
 #pragma once
 #include <cstdint>
 
@@ -11,21 +12,22 @@ namespace dslite::kernels {
 
 constexpr int64_t kGemmBlockK = 512;
 
-// Where a product reads an operand: a row-major matrix X [rows, cols], its rows optionally gathered, optionally transposed.
-// As A: element (i, k) = X[row(i)][k], transposed: X[row(k)][i]. As B: element (k, n) = X[row(k)][n], transposed: X[row(n)][k].
-// row(r) = row_index ? row_index[r] : r. A linear layer y = x W^T reads W [out, in] as a transposed B; its input gradient reads it as it lies.
+// Where a product reads an operand: a row-major matrix X [rows, cols], its rows optionally gathered, optionally
+// transposed. As A: element (i, k) = X[row(i)][k], transposed: X[row(k)][i]. As B: element (k, n) = X[row(k)][n],
+// transposed: X[row(n)][k]. row(r) = row_index ? row_index[r] : r. A linear layer y = x W^T reads W [out, in] as a
+// transposed B; its input gradient reads it as it lies.
 struct PanelSource {
   const void* data;
   DType dtype;
-  int64_t row_stride;          // elements
-  const int32_t* row_index;    // or null
+  int64_t row_stride;        // elements
+  const int32_t* row_index;  // or null
   bool transposed;
 };
 
 struct GemmArguments {
-  int64_t m, n, k;             // each may be 0; k == 0 gives zeros (or leaves C when accumulating)
+  int64_t m, n, k;  // each may be 0; k == 0 gives zeros (or leaves C when accumulating)
   PanelSource a, b;
-  Matrix c;                    // [M, N]; accumulate needs fp32
+  Matrix c;  // [M, N]; accumulate needs fp32
   bool accumulate;
 };
 

@@ -15,6 +15,7 @@ struct GemmProduct {
   int64_t m, n;
   int32_t num_parts;  // 1 or 2
   bool accumulate;
+  bool stream;  // C is not read soon: written past the caches where that is possible
   GemmPart parts[2];
   Matrix c;  // [M, N]
 };

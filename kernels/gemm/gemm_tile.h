@@ -4,11 +4,9 @@
 
 namespace dslite::kernels {
 
-constexpr int64_t kTileRows = 240;     // of A, packed as fp32 [240][528]: 495 KiB, stays in L2
+constexpr int64_t kTileRows = 240;     // of A, packed as [240][528] units of 4 bytes: 495 KiB at most, stays in L2
 constexpr int64_t kTileColumns = 512;  // most columns of a tile
-constexpr int64_t kPanel = 16;         // columns of a packed panel of B
-constexpr int64_t kSweepColumns =
-    64;  // columns of B packed at a time: [4 panels][512][16] fp32, 128 KiB; 128 bytes of a bf16 row
+constexpr int64_t kSweepColumns = 64;  // columns of B packed at a time: at most [512][64] units, 128 KiB
 constexpr int64_t kStrideA = kGemmBlockK + 16;  // not a multiple of 4 KiB: rows spread over the sets of L1
 
 constexpr int64_t kPackedBytesA = kTileRows * kStrideA * 4;

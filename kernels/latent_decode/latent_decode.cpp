@@ -23,7 +23,7 @@ int64_t latent_decode_num_splits(const LatentDecode& arguments) {
 int64_t latent_decode_thread_floats(const LatentDecode& arguments) {
   const int64_t depth = arguments.kv_lora_rank + arguments.qk_rope_head_dim, heads = round_up(arguments.num_heads, 96);
   const int64_t latent = round_up(arguments.kv_lora_rank, 32), row = latent > depth ? latent : depth;
-  return round_up(heads * (depth + latent + 2) + 96 * (row + 48) + depth, 16);
+  return round_up(heads * (depth + latent + 2) + 96 * (row + 96) + depth, 16);
 }
 
 int64_t latent_decode_scratch_bytes(const LatentDecode& arguments, int num_threads) {

@@ -23,7 +23,7 @@ struct Decode {
 
 struct Scratch {
   AttendQueries queries;
-  float *rows, *scores, *query;  // rows: [kAttendKeys, row_stride], the latent then k_rope: keys and values at once
+  float *rows, *scores;  // rows: [kAttendKeys, row_stride], the latent then k_rope: keys and values at once
   int64_t row_stride;
   Scratch(float* next, const LatentDecode& a) {
     const auto take = [&next](int64_t count) {
@@ -36,7 +36,6 @@ struct Scratch {
     row_stride = larger(depth, latent);
     scores = take(kAttendKeys * kAttendColumns);
     rows = take(kAttendKeys * row_stride);
-    query = take(depth);
     queries = {.columns = columns,
                .depth = depth,
                .panels = take(columns * depth),
@@ -47,17 +46,18 @@ struct Scratch {
   }
 };
 
+// A head's query: the latent part, then the rotated part.
 void pack_heads(const LatentDecode& a, int64_t sequence, Scratch& scratch) {
-  const int64_t latent = a.kv_lora_rank, rope = a.qk_rope_head_dim;
+  const int64_t latent = a.kv_lora_rank, rope = a.qk_rope_head_dim, depth = latent + rope;
   for (int64_t h = 0; h < scratch.queries.columns; ++h) {
-    if (h < a.num_heads) {
-      std::memcpy(scratch.query, a.q_latent + (sequence * a.num_heads + h) * latent, static_cast<size_t>(latent) * 4);
-      if (rope > 0) {  // memcpy refuses null even for no bytes
-        std::memcpy(scratch.query + latent, a.q_rope + (sequence * a.num_heads + h) * rope,
-                    static_cast<size_t>(rope) * 4);
-      }
+    float* out = scratch.queries.panels + h / kTileColumns * depth * kTileColumns + h % kTileColumns;
+    const int64_t row = sequence * a.num_heads + h;
+    for (int64_t d = 0; d < depth; ++d) {
+      const float value = h >= a.num_heads ? 0.0f
+                          : d < latent     ? a.q_latent[row * latent + d]
+                                           : a.q_rope[row * rope + d - latent];
+      out[d * kTileColumns] = value;
     }
-    put_column(h < a.num_heads ? scratch.query : nullptr, latent + rope, h, scratch.queries.panels);
   }
 }
 
@@ -90,15 +90,15 @@ void split_task(void* state, int64_t split, int thread) {
   for (int64_t first = begin; first < end; first += kAttendKeys) {
     const int64_t count = smaller(end - first, kAttendKeys);
     pack_tokens(d.a, sequence, first, count, scratch);
-    attend(scratch.queries,
-           {.k = scratch.rows,
-            .k_stride = scratch.row_stride,
-            .v = scratch.rows,
-            .v_stride = scratch.row_stride,
-            .count = count,
-            .visible = count,
-            .visible_step = 0},
-           d.a.scale, scratch.scores);
+    attend<WidenedElements<float>>(scratch.queries,
+                                   {.k = scratch.rows,
+                                    .k_stride = scratch.row_stride,
+                                    .v = scratch.rows,
+                                    .v_stride = scratch.row_stride,
+                                    .count = count,
+                                    .visible = count,
+                                    .visible_step = 0},
+                                   d.a.scale, scratch.scores);
   }
   for (int64_t h = 0; h < d.a.num_heads; ++h) {
     float* out = d.partial(split, h);

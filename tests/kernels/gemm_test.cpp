@@ -147,22 +147,44 @@ TEST(Gemm, RowBitsDoNotDependOnTheRowCount) {
   }
 }
 
-// The same values through a gather, a transposed copy or fp32 instead of bf16 storage give the same bits.
+// The same values through a gather or a transposed copy give the same bits; fp32 instead of bf16 storage too, where
+// bf16 has no products of its own.
 TEST(Gemm, BitsDoNotDependOnTheLayout) {
-  const int64_t m = 37, n = 50, k = 530;
+  const int64_t m = 37, n = 50, k = 531;
   for (const InstructionSet set : test::available_instruction_sets()) {
     const Operand a(DType::kBFloat16, m, k, false, false, 1), b(DType::kBFloat16, k, n, false, false, 2);
     const std::vector<float> expected = run(set, 1, m, n, k, a.source(), b.source());
-    TypedMatrix a_t(DType::kFloat32, k, m), b_t(DType::kFloat32, n, k);
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < k; ++j) a_t.set(j, i, a.matrix.at(i, j));
-    for (int64_t i = 0; i < k; ++i)
-      for (int64_t j = 0; j < n; ++j) b_t.set(j, i, b.matrix.at(i, j));
-    std::vector<int32_t> identity(k);
-    std::iota(identity.begin(), identity.end(), 0);
-    const PanelSource other_a{a_t.data(), DType::kFloat32, m, identity.data(), true},
-        other_b{b_t.data(), DType::kFloat32, k, identity.data(), true};
-    EXPECT_TRUE(same_bits(run(set, 2, m, n, k, other_a, other_b), expected));
+    for (const DType storage : {DType::kBFloat16, DType::kFloat32}) {
+      if (storage == DType::kFloat32 && set == InstructionSet::kAvx512Bf16) continue;
+      TypedMatrix a_t(storage, k, m), b_t(storage, n, k);
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < k; ++j) a_t.set(j, i, a.matrix.at(i, j));
+      for (int64_t i = 0; i < k; ++i)
+        for (int64_t j = 0; j < n; ++j) b_t.set(j, i, b.matrix.at(i, j));
+      std::vector<int32_t> identity(k);
+      std::iota(identity.begin(), identity.end(), 0);
+      const PanelSource other_a{a_t.data(), storage, a_t.view().row_stride, identity.data(), true},
+          other_b{b_t.data(), storage, b_t.view().row_stride, identity.data(), true};
+      EXPECT_TRUE(same_bits(run(set, 2, m, n, k, other_a, other_b), expected));
+    }
+  }
+}
+
+// Writing past the caches changes nothing but the way to memory, whether C is aligned for it or not.
+TEST(Gemm, StreamedResultsAreTheSame) {
+  for (const InstructionSet set : test::available_instruction_sets()) {
+    for (const int64_t k : {30, 700}) {
+      for (const int64_t offset : {0, 1}) {
+        const int64_t m = 50, n = 192;
+        const Operand a(DType::kBFloat16, m, k, true, false, 1), b(DType::kBFloat16, k, n, false, false, 2);
+        const std::vector<float> expected = run(set, 1, m, n, k, a.source(), b.source());
+        alignas(64) static float memory[50 * 192 + 1];
+        const GemmProduct product{
+            m, n, 1, false, true, {{a.source(), b.source(), k}, {}}, {memory + offset, DType::kFloat32, n}};
+        gemm_many(KernelContext(set, 2, gemm_many_scratch_bytes(2)), &product, 1);
+        EXPECT_TRUE(same_bits({memory + offset, memory + offset + m * n}, expected)) << k << " " << offset;
+      }
+    }
   }
 }
 
@@ -209,6 +231,7 @@ TEST(Gemm, ManyProductsWithTwoParts) {
         products.push_back({m,
                             n,
                             2,
+                            false,
                             false,
                             {{a0->source(), b0->source(), k0}, {a1->source(), b1->source(), k1}},
                             results.back().output()});

@@ -61,7 +61,7 @@ class KernelContext {
 
 inline std::vector<kernels::InstructionSet> available_instruction_sets() {
   std::vector<kernels::InstructionSet> sets;
-  for (const auto set : {kernels::InstructionSet::kScalar, kernels::InstructionSet::kAvx2})
+  for (const auto set : kernels::kInstructionSets)
     if (kernels::has_instruction_set(set)) sets.push_back(set);
   return sets;
 }
