@@ -1,4 +1,11 @@
 // The dslite binary.
+#include <cstdlib>
+
 #include "src/cli/cli.h"
 
-int main(int argc, char** argv) { return dslite::run_command_line(argc, argv); }
+int main(int argc, char** argv) {
+  // LibTorch reads this before its first allocation: large tensors on huge pages, where the system leaves the choice to
+  // programs. Products that walk down the rows of a weight otherwise wait for address translation.
+  setenv("THP_MEM_ALLOC_ENABLE", "1", 0);
+  return dslite::run_command_line(argc, argv);
+}
