@@ -27,7 +27,7 @@ const std::vector<Subcommand>& subcommands() {
       {"init", "a model folder with random weights", add_init},
       {"tokenizer", "train a tokenizer; text to ids and back", add_tokenizer},
       {"prepare", "raw text or conversations to token files", add_prepare},
-      {"data", "check, show or count a token file", add_data},
+      {"data", "check, show, count, compare or report token files", add_data},
       {"train", "start a run of a recipe, or continue it", add_train},
       {"export", "a checkpoint or a model folder as a model folder", add_export},
       {"verify", "is a checkpoint, dataset or model folder sound?", add_verify},

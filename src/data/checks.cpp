@@ -21,6 +21,7 @@ Json CheckReport::verdict() const {
           {"without_eos", num_without_eos},
           {"assistant_turns", num_assistant_turns},
           {"trained_turns", num_trained_turns},
+          {"truncated", num_truncated},
           {"duplicates", num_duplicates},
           {"problems", problems}};
 }
@@ -152,14 +153,6 @@ CheckReport check_token_file(const TokenStore& store) {
                  .turns = document.turns});
   }
   return checker.report();
-}
-
-int64_t count_overlap(const TokenStore& store, const TokenStore& other) {
-  std::vector<uint64_t> known(other.document_hash().begin(), other.document_hash().end());
-  std::sort(known.begin(), known.end());
-  const auto hashes = store.document_hash();
-  return std::count_if(hashes.begin(), hashes.end(),
-                       [&](uint64_t hash) { return std::binary_search(known.begin(), known.end(), hash); });
 }
 
 }  // namespace dslite

@@ -17,6 +17,7 @@ struct CheckReport {
   int64_t num_bos = 0;
   int64_t num_without_eos = 0;  // documents without an eos at their end: truncated, or a user has the last word
   int64_t num_assistant_turns = 0, num_trained_turns = 0;
+  int64_t num_truncated = 0;   // told by `prepare`; the file alone does not show it
   int64_t num_duplicates = 0;  // documents whose hash an earlier one has
   int64_t num_problems = 0;
   std::vector<std::string> problems;  // the first of them
@@ -45,9 +46,6 @@ class TokenChecker {
 
 // All checks again, from the file.
 CheckReport check_token_file(const TokenStore& store);
-// Documents of `store` whose hash a document of `other` has.
-int64_t count_overlap(const TokenStore& store, const TokenStore& other);
-
 struct StoredDocument {
   std::vector<int32_t> tokens;
   std::vector<float> loss_weight;

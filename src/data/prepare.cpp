@@ -23,6 +23,7 @@ struct Output {
   TokenStoreWriter writer;
   TokenChecker checker;
   std::string path;
+  int64_t num_truncated = 0;
 };
 
 struct Outcome {
@@ -121,6 +122,7 @@ void Preparation::accept(const MadeDocument& made) {
       .hash = made.hash, .tokens = made.tokens, .loss_weight = made.loss_weight, .turns = made.turns};
   output.writer.add(document);
   output.checker.add(document);
+  output.num_truncated += made.truncated;
   summary_.num_truncated += made.truncated;
 }
 
@@ -207,7 +209,8 @@ PrepareSummary Preparation::run() {
   check_rejects();
   const Json dropped(summary_.rejects);
   for (const auto& output : outputs_) {
-    const CheckReport checks = output->checker.report();
+    CheckReport checks = output->checker.report();
+    checks.num_truncated = output->num_truncated;
     if (!checks.passed())
       fail_work("{}: {} checks failed, first: {}", output->path, checks.num_problems, checks.problems.front());
     output->writer.finish(dropped, checks.verdict());

@@ -68,7 +68,53 @@ TEST_F(DataCommand, PrepareCheckShowStats) {
   result = dslite({"data", "stats", output, "--json"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(parse_json(result.out, "stdout")["num_documents"], summary["files"][0]["documents"]);
-  EXPECT_THAT(dslite({"data", "stats", output}).out, HasSubstr("█"));
+  result = dslite({"data", "stats", output, "--svg", folder / "lengths.svg"});
+  EXPECT_THAT(result.out, HasSubstr("█"));
+  EXPECT_THAT(result.out, HasSubstr("tokens a word"));
+  EXPECT_THAT(read_text(folder / "lengths.svg"), HasSubstr("</svg>"));
+}
+
+TEST_F(DataCommand, ComparesAndReports) {
+  ASSERT_EQ(prepare({folder / "chat.jsonl"}).exit_code, 0);
+  ProcessResult result = dslite({"data", "show", output});  // the tokenizer that out.h5.json names
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '-'), 9) << result.out;
+  result = dslite({"data", "check", output, "--samples", "2", "--held-out", folder / "text.txt"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("⟦ the answer"));
+  result = dslite({"data", "check", output, "--held-out", folder / "text.txt", folder / "chat.jsonl"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("50 documents are in " + folder / "chat.jsonl" + " too, first: 0, 1, 2, 3, 4"));
+  result = dslite({"data", "diff", output, output});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\nequal\n"));
+  EXPECT_EQ(parse_json(dslite({"data", "diff", output, output, "--json"}).out, "stdout")["both"], 50);
+  result = dslite({"data", "report", output, "--output", folder / "r.html"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(read_text(folder / "r.html"), HasSubstr("Document 49 of 50"));
+  EXPECT_EQ(dslite({"data", "diff", output}).exit_code, 2);
+  EXPECT_EQ(dslite({"data", "report", output}).exit_code, 2);
+  std::filesystem::remove(output + ".json");
+  result = dslite({"data", "show", output});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("--tokenizer is needed"));
+  EXPECT_THAT(dslite({"data", "stats", output}).out, HasSubstr("needs --tokenizer"));
+}
+
+TEST_F(DataCommand, RejectsAndTools) {
+  write_text(
+      folder / "tools.jsonl",
+      read_text(folder / "chat.jsonl") +
+          R"({"conversations":[{"from":"human","value":"x"},{"from":"function_call","value":"{\"name\":\"f\"}"}]})" +
+          "\n");
+  const std::string rejects = folder / "rejects.jsonl";
+  ProcessResult result = prepare({"--rejects", rejects, "--max-rejects", "2%", folder / "tools.jsonl"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(read_json_file(rejects)["line"], 51);
+  EXPECT_EQ(read_json_file(rejects)["reason"], "wrong_schema");  // the file's records are messages
+  result = prepare({"--format", "sharegpt", "--tools", "json-text", "--max-rejects", "99%", folder / "tools.jsonl"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(dslite({"data", "show", output}).out, HasSubstr("tool_calls"));
 }
 
 TEST_F(DataCommand, RejectsArePrintedAndLimited) {
@@ -127,6 +173,9 @@ TEST_F(DataCommand, WrongCommandLines) {
       {{chat, "--max-document-tokens", "100"}, "--overlong"},
       {{chat, "--max-document-tokens", "many"}, "--max-document-tokens"},
       {{chat, "--train-on", "first"}, "--train-on: found"},
+      {{chat, "--tools", "all"}, "--tools: found"},
+      {{chat, "--rejects", output}, "is the output"},
+      {{text, "--tools", "json-text"}, "for conversations"},
       {{text, "--format", "alpaca"}, "--format alpaca"},
       {{text, "--system", "x"}, "for conversations"},
       {{text, "--train-on", "last"}, "for conversations"},
