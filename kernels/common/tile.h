@@ -20,28 +20,18 @@ struct TileOperands {
 
 template <class Multiply>
 DSLITE_INLINE void multiply_tile(const TileOperands& x, Float (&c)[kTileRows][2]) {
-  Float c00 = splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00, c40 = c00,
-        c41 = c00, c50 = c00, c51 = c00;
-  const float *a0 = x.a, *a3 = x.a + 3 * x.a_row, *b = x.b;
-  const int64_t row = x.a_row;
+  Float sum[kTileRows][2];
+  for (int r = 0; r < kTileRows; ++r) sum[r][0] = sum[r][1] = splat(0);
+  const float* __restrict a0 = x.a, * __restrict a3 = x.a + 3 * x.a_row, * __restrict b = x.b;
   for (int64_t k = 0; k < x.depth; ++k) {
-    const Float b0 = load(b), b1 = load(b + kWidth);
-    Float a = splat(a0[0]);
-    c00 = Multiply::add(c00, a, b0), c01 = Multiply::add(c01, a, b1);
-    a = splat(a0[row]);
-    c10 = Multiply::add(c10, a, b0), c11 = Multiply::add(c11, a, b1);
-    a = splat(a0[2 * row]);
-    c20 = Multiply::add(c20, a, b0), c21 = Multiply::add(c21, a, b1);
-    a = splat(a3[0]);
-    c30 = Multiply::add(c30, a, b0), c31 = Multiply::add(c31, a, b1);
-    a = splat(a3[row]);
-    c40 = Multiply::add(c40, a, b0), c41 = Multiply::add(c41, a, b1);
-    a = splat(a3[2 * row]);
-    c50 = Multiply::add(c50, a, b0), c51 = Multiply::add(c51, a, b1);
+    const Float column[2] = {load(b), load(b + kWidth)};
+    for (int r = 0; r < kTileRows; ++r) {
+      const Float a = splat(r < 3 ? a0[r * x.a_row] : a3[(r - 3) * x.a_row]);
+      for (int v = 0; v < 2; ++v) sum[r][v] = Multiply::add(sum[r][v], a, column[v]);
+    }
     a0 += x.a_step, a3 += x.a_step, b += x.b_step;
   }
-  c[0][0] = c00, c[0][1] = c01, c[1][0] = c10, c[1][1] = c11, c[2][0] = c20, c[2][1] = c21;
-  c[3][0] = c30, c[3][1] = c31, c[4][0] = c40, c[4][1] = c41, c[5][0] = c50, c[5][1] = c51;
+  for (int r = 0; r < kTileRows; ++r) c[r][0] = sum[r][0], c[r][1] = sum[r][1];
 }
 
 // c = product
@@ -49,6 +39,7 @@ template <class Multiply>
 void tile_store(const TileOperands& x, float* c, int64_t c_row) {
   Float tile[kTileRows][2];
   multiply_tile<Multiply>(x, tile);
+#pragma GCC unroll 6
   for (int r = 0; r < kTileRows; ++r) {
     store(c + r * c_row, tile[r][0]);
     store(c + r * c_row + kWidth, tile[r][1]);
@@ -59,6 +50,7 @@ template <class Multiply>
 void tile_add(const TileOperands& x, float* c, int64_t c_row) {
   Float tile[kTileRows][2];
   multiply_tile<Multiply>(x, tile);
+#pragma GCC unroll 6
   for (int r = 0; r < kTileRows; ++r) {
     float* p = c + r * c_row;
     store(p, load(p) + tile[r][0]);
@@ -70,6 +62,7 @@ template <class Multiply>
 void tile_scale_add(const TileOperands& x, const float* factor, float* c, int64_t c_row) {
   Float tile[kTileRows][2];
   multiply_tile<Multiply>(x, tile);
+#pragma GCC unroll 6
   for (int r = 0; r < kTileRows; ++r) {
     float* p = c + r * c_row;
     store(p, fma(load(p), splat(factor[r]), tile[r][0]));
