@@ -5,7 +5,7 @@ usage: tools/oracle.sh tools/bench_train_vs_transformers.py [--dslite build/rele
 
 Both take whole steps on one segment of random tokens: forward, backward, clip to norm 1, AdamW. dslite trains bf16
 weights with split fp32 masters, fp32 gradients and bf16 moments (12 bytes a parameter); transformers trains as it does
-by default, all bf16 (8 bytes a parameter): attention sdpa, experts grouped_mm, torch's fused AdamW. Each round runs one
+by default, all bf16 (8 bytes a parameter): attention sdpa, experts grouped_mm, torch's fused AdamW, on huge pages. Each round runs one
 after the other in processes of their own, with the same number of threads. Printed: the median step of all rounds, its
 share of the peak that dslite measured, peak resident memory, and the ratios, with the optimizer and without it.
 """
@@ -90,8 +90,8 @@ def run_transformers(arguments):
                       "peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 
-def json_of(command):
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+def json_of(command, environment=None):
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout)
 
 
 def main():
@@ -107,19 +107,23 @@ def main():
     if arguments.only_transformers:
         return run_transformers(arguments)
 
+    huge_pages = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}  # as dslite sets it for itself
     shape = [f"--{name}={getattr(arguments, name)}" for name in ("layers", "tokens", "steps", "threads")]
-    ours, theirs, peaks = [], [], []
+    ours, theirs, peaks, products = [], [], [], []
     for number in range(arguments.rounds):
         print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
         report = json_of([arguments.dslite, "bench", "train", "--json", *shape])
         ours.append(report["train"])
         peaks.append(report["machine"]["peak_flops_per_second"]["bfloat16"])
-        theirs.append(json_of([sys.executable, __file__, "--only-transformers", *shape]))
+        products.append(report["train"]["at_mm_flops_per_second"])
+        theirs.append(json_of([sys.executable, __file__, "--only-transformers", *shape], huge_pages))
     assert ours[0]["parameters"] == theirs[0]["parameters"], "not the same model"
 
     flops, peak = ours[0]["flops_per_token"] * arguments.tokens, max(peaks)
+    product = statistics.median(products)
     print(f"{arguments.layers} layers of V2-Lite, {ours[0]['parameters'] / 1e9:.2f}B parameters, {arguments.tokens} tokens a "
-          f"step, {arguments.threads} threads, peak {peak * 1e-9:.1f} GF/s bf16; medians of {arguments.rounds} rounds")
+          f"step, {arguments.threads} threads, peak {peak * 1e-9:.1f} GF/s bf16, at::mm "
+          f"{product * 1e-9:.1f}; medians of {arguments.rounds} rounds")
     rows = {}
     for name, results in (("dslite", ours), ("transformers", theirs)):
         step = statistics.median(result["step_seconds"] for result in results)
@@ -128,7 +132,7 @@ def main():
         rows[name] = (step, gradients, memory)
         print(f"{name:13} {step:7.2f} s a step, {arguments.tokens / step:7.1f} tokens/s ({flops / step / peak:4.0%} of the peak); "
               f"forward and backward alone {gradients:7.2f} s, {arguments.tokens / gradients:7.1f} tokens/s "
-              f"({flops / gradients / peak:4.0%}); peak memory {memory / 2**30:5.2f} GiB")
+              f"({flops / gradients / peak:4.0%} of the peak, {flops / gradients / product:4.0%} of at::mm); peak memory {memory / 2**30:5.2f} GiB")
     (step, gradients, memory), (their_step, their_gradients, their_memory) = rows["dslite"], rows["transformers"]
     print(f"dslite is {their_step / step:.2f} times as fast with the optimizer, {their_gradients / gradients:.2f} times "
           f"without it, and takes {memory / their_memory:.2f} times the memory")

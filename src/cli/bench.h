@@ -40,6 +40,9 @@ BenchResult bench_attention(const BenchOptions& options, MeasuredPeak& peak);
 BenchResult bench_train(const BenchOptions& options, MeasuredPeak& peak);
 BenchResult bench_decode(const BenchOptions& options, MeasuredPeak& peak);
 
+// Operations a second of LibTorch's own product of two large bf16 matrices, at::mm: what there is to beat.
+double at_mm_flops_per_second();
+
 // The first layers of DeepSeek-V2-Lite (arXiv:2405.04434, Appendix B) at full width, with 32,000 words.
 ModelConfig v2_lite_slice(int64_t num_layers);
 

@@ -14,6 +14,7 @@
 #include "src/model/initial_weights.h"
 #include "src/optim/adamw.h"
 #include "src/train/loss_and_gradient.h"
+#include "src/train/plan.h"
 
 namespace dslite {
 namespace {
@@ -120,12 +121,18 @@ BenchResult bench_train(const BenchOptions& options, MeasuredPeak& peak) {
   const ModelConfig config = v2_lite_slice(options.layers);
   const int64_t parameters = count_parameters(config).total;
   check_memory("train", 12 * parameters + 2 * kGiB);  // bf16 value, low bits, fp32 gradient, bf16 moments; activations
+  const MemoryPlan plan = plan_memory(config, {.bf16 = true,
+                                               .bf16_moments = true,
+                                               .micro_batch_tokens = options.tokens,
+                                               .trained_parameters = parameters,
+                                               .program_bytes = process_memory().resident_bytes});
   DeepseekV2 model(config, {.dtype = at::kBFloat16, .trained = [](const std::string&) { return true; }});
   fill_weights(model);
   AdamW optimizer({.bf16_moments = true}, model.parameters());
   const Batch batch = random_batch(options.tokens, config.vocab_size);
   const StepSeconds times = time_steps(model, optimizer, batch, options.steps);
   const int64_t peak_bytes = process_memory().peak_resident_bytes;
+  const double at_mm = at_mm_flops_per_second();
   peak.measure_again();
 
   const double step = median(times.step), flops = training_flops(config, batch.offsets).total();
@@ -133,10 +140,12 @@ BenchResult bench_train(const BenchOptions& options, MeasuredPeak& peak) {
   const double tokens_per_second = static_cast<double>(options.tokens) / step;
   return {.line = fmt::format(
               "{} layers of V2-Lite, {} parameters, {} tokens a step: {:.1f} tokens/s, {:.1f} GF/s ({:.0f} %), "
-              "{:.2f} s a step (gradients {:.2f}, norm {:.2f}, AdamW {:.2f}), peak memory {}",
+              "{:.2f} s a step (gradients {:.2f}: {:.0f} % of at::mm's {:.1f} GF/s; norm {:.2f}, AdamW {:.2f}), peak "
+              "memory {} (planned {})",
               options.layers, count_text(static_cast<double>(parameters)), options.tokens, tokens_per_second,
-              rate * 1e-9, 100 * share, step, median(times.gradients), median(times.norm), median(times.adamw),
-              bytes_text(static_cast<double>(peak_bytes))),
+              rate * 1e-9, 100 * share, step, median(times.gradients), 100 * flops / median(times.gradients) / at_mm,
+              at_mm * 1e-9, median(times.norm), median(times.adamw), bytes_text(static_cast<double>(peak_bytes)),
+              bytes_text(static_cast<double>(plan.total_bytes()))),
           .values = {{"layers", options.layers},
                      {"parameters", parameters},
                      {"tokens_per_step", options.tokens},
@@ -145,10 +154,12 @@ BenchResult bench_train(const BenchOptions& options, MeasuredPeak& peak) {
                      {"flops_per_token", flops / static_cast<double>(options.tokens)},
                      {"flops_per_second", rate},
                      {"share_of_peak", share},
+                     {"at_mm_flops_per_second", at_mm},
                      {"step_seconds", step},
                      {"gradient_seconds", median(times.gradients)},
                      {"norm_seconds", median(times.norm)},
                      {"adamw_seconds", median(times.adamw)},
+                     {"planned_bytes", plan.total_bytes()},
                      {"peak_resident_bytes", peak_bytes}}};
 }
 

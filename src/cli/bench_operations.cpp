@@ -1,6 +1,7 @@
 // Benchmarks of single operations at the shapes of V2-Lite, bf16: forward and both gradients, as training calls them.
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/mm.h>
 #include <fmt/format.h>
 
 #include "src/base/random.h"
@@ -47,6 +48,12 @@ BenchResult report(const std::string& what, const std::vector<Part>& parts, cons
 
 }  // namespace
 
+double at_mm_flops_per_second() {
+  constexpr int64_t kTokens = 2048, kIn = 2048, kOut = 2816;
+  const at::Tensor x = random_bf16({kTokens, kIn}, "x"), weight = random_bf16({kOut, kIn}, "weight", 0.02);
+  return 2.0 * kTokens * kIn * kOut / fastest(time_runs([&] { at::mm(x, weight.t()); }));
+}
+
 BenchResult bench_gemm(const BenchOptions&, MeasuredPeak& peak) {
   constexpr int64_t kTokens = 2048, kIn = 2048, kOut = 2816;
   Parameter parameter = trained_parameter("weight", {kOut, kIn});
@@ -59,9 +66,11 @@ BenchResult bench_gemm(const BenchOptions&, MeasuredPeak& peak) {
     parameter.grad_empty = true;
     ops::add_linear_weight_gradient(x, dy, weight);
   }));
+  const double at_mm = flops / at_mm_flops_per_second();
   peak.measure_again();
   return report(fmt::format("{} x {} x {}, bf16", kTokens, kOut, kIn),
-                {{"forward", flops, forward},
+                {{"at_mm", flops, at_mm},
+                 {"forward", flops, forward},
                  {"input_gradient", flops, input_gradient},
                  {"weight_gradient", flops, weight_gradient}},
                 peak.rates());

@@ -36,6 +36,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const PlanInput& input) {
   const int64_t element = input.bf16 ? 2 : 4;
   const ParameterCounts counts = count_parameters(config);
   MemoryPlan plan;
+  plan.program_bytes = input.program_bytes;
   plan.weights_bytes = counts.total * element;
   plan.gradients_bytes = input.trained_parameters * 4;
   plan.optimizer_bytes = input.trained_parameters * ((input.bf16 ? 2 : 0) + (input.bf16_moments ? 4 : 8));
@@ -54,10 +55,10 @@ MemoryPlan plan_memory(const ModelConfig& config, const PlanInput& input) {
 
 std::string plan_text(const MemoryPlan& plan) {
   return fmt::format(
-      "memory: {} (weights {}, gradients {}, optimizer {}, activations {})",
+      "memory: {} (weights {}, gradients {}, optimizer {}, activations {}, program {})",
       bytes_text(static_cast<double>(plan.total_bytes())), bytes_text(static_cast<double>(plan.weights_bytes)),
       bytes_text(static_cast<double>(plan.gradients_bytes)), bytes_text(static_cast<double>(plan.optimizer_bytes)),
-      bytes_text(static_cast<double>(plan.activations_bytes)));
+      bytes_text(static_cast<double>(plan.activations_bytes)), bytes_text(static_cast<double>(plan.program_bytes)));
 }
 
 }  // namespace dslite

@@ -12,10 +12,13 @@ struct PlanInput {
   bool bf16 = true, bf16_moments = false, recompute = false;
   int64_t micro_batch_tokens = 0;
   int64_t trained_parameters = 0;  // of config's total
+  int64_t program_bytes = 0;       // resident before the model is there
 };
 struct MemoryPlan {
-  int64_t weights_bytes = 0, gradients_bytes = 0, optimizer_bytes = 0, activations_bytes = 0;
-  int64_t total_bytes() const { return weights_bytes + gradients_bytes + optimizer_bytes + activations_bytes; }
+  int64_t weights_bytes = 0, gradients_bytes = 0, optimizer_bytes = 0, activations_bytes = 0, program_bytes = 0;
+  int64_t total_bytes() const {
+    return weights_bytes + gradients_bytes + optimizer_bytes + activations_bytes + program_bytes;
+  }
 };
 MemoryPlan plan_memory(const ModelConfig& config, const PlanInput& input);
 std::string plan_text(const MemoryPlan& plan);

@@ -57,17 +57,19 @@ TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_
                                      .bf16_moments = setup.config.optimizer.moments == "bfloat16",
                                      .recompute = setup.config.memory.recompute,
                                      .micro_batch_tokens = setup.config.batch.tokens_per_micro_batch,
-                                     .trained_parameters = setup.counts.total});
+                                     .trained_parameters = setup.counts.total,
+                                     .program_bytes = process_memory().resident_bytes});
   return setup;
 }
 
 std::string setup_text(const TrainingSetup& setup) {
+  const int64_t parts = setup.length.rows_per_step / setup.length.rows_per_micro_batch;
   return fmt::format(
       "model: {} parameters, {} active a token, {}\ndata: {} rows of {} tokens an epoch\nrun: {} steps of {} tokens "
-      "({} micro-batches of {}), {} tokens, {:.2f} epochs\n{}; {} available\n",
+      "({} of {} tokens each), {} tokens, {:.2f} epochs\n{}; {} available\n",
       count_text(static_cast<double>(setup.counts.total)), count_text(static_cast<double>(setup.counts.active)),
       setup.config.model.dtype, setup.rows_per_epoch, setup.config.data.sequence_tokens, setup.length.num_steps,
-      setup.config.batch.tokens_per_step, setup.length.rows_per_step / setup.length.rows_per_micro_batch,
+      setup.config.batch.tokens_per_step, parts == 1 ? "one micro-batch" : fmt::format("{} micro-batches", parts),
       setup.config.batch.tokens_per_micro_batch, count_text(static_cast<double>(setup.length.total_tokens)),
       static_cast<double>(setup.length.total_tokens) /
           static_cast<double>(setup.rows_per_epoch * setup.config.data.sequence_tokens),
