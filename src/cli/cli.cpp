@@ -65,6 +65,8 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   set_num_threads(threads);
+  if (kernels::best_instruction_set() == kernels::InstructionSet::kScalar)
+    spdlog::warn("this processor has no AVX2: the portable kernels run, several times slower");
   return chosen();
 }
 

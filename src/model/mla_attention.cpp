@@ -1,3 +1,5 @@
+// Queries with or without compression, the latent and the shared rotated key, attention, output projection; and the
+// same backwards.
 #include "src/model/mla_attention.h"
 
 #include <ATen/ops/empty.h>

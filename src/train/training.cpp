@@ -69,7 +69,7 @@ class TrainingRun {
   std::unique_ptr<Loader> loader_;
   TrainingSetup setup_;
   std::vector<Batch> validation_;
-  PeakRates peak_ = measure_peak_rates();
+  PeakRates peak_{};  // measured when a step is about to run
   Mesh mesh_ = make_single_process_mesh();
   TrainState state_;
   std::unique_ptr<MetricsLog> metrics_;
@@ -115,6 +115,7 @@ RunOutcome TrainingRun::run() {
                  state_.step);
     return RunOutcome::kDone;
   }
+  peak_ = measure_peak_rates();
   SignalGuard signals;
   progress_ = std::make_unique<Progress>("train", last, "steps");
   progress_->start_from(state_.step);
