@@ -15,11 +15,17 @@ namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Even tiles of at most 240 rows, narrower and lower where a product would give too few tasks.
+// Even tiles of at most 240 rows, narrower and lower where a lonely product would give too few tasks. Wide tiles pack A
+// less often: the widest where each element of C is written once, so that it need not stay in a cache.
 struct Tiling {
-  Tiling(int64_t m, int64_t n) {
+  Tiling(const GemmProduct& product, bool lonely) {
+    const int64_t m = product.m, n = product.n;
     if (m == 0 || n == 0) return;
-    cut(m, kTileRows, n, m <= 48 ? 2 * kSweepColumns : m * n >= 1024 * 2048 ? kTileColumns : kTileColumns / 2);
+    const bool once = product.num_parts == 1 && product.parts[0].k <= kGemmBlockK;
+    const int64_t widest = once && product.c.dtype == DType::kFloat32 ? kTileColumnsOnce : kTileColumns;
+    const bool large = m * n >= 1024 * 2048;
+    cut(m, kTileRows, n, !lonely || large ? widest : m <= 48 ? 2 * kSweepColumns : kTileColumns / 2);
+    if (!lonely) return;
     if (count() < kEnoughTasks) cut(m, kTileRows, n, kSweepColumns);
     if (count() < kEnoughTasks) cut(m, kTileRows / 4, n, kSweepColumns);
   }
@@ -38,6 +44,8 @@ struct Sweep {
   const Context* context;
   const GemmProduct* products;
   int64_t num_products;
+  Tiling tiling(const GemmProduct& product) const { return {product, num_products < kEnoughProducts}; }
+  static constexpr int64_t kEnoughProducts = 8;
 };
 
 void run_tile(const Context& context, const GemmTile& tile) { DSLITE_DISPATCH(context, gemm_tile(tile)); }
@@ -45,11 +53,11 @@ void run_tile(const Context& context, const GemmTile& tile) { DSLITE_DISPATCH(co
 void run_task(void* state, int64_t task, int thread) {
   const Sweep& sweep = *static_cast<const Sweep*>(state);
   const GemmProduct* product = sweep.products;
-  Tiling tiling(product->m, product->n);
+  Tiling tiling = sweep.tiling(*product);
   while (task >= tiling.count()) {
     task -= tiling.count();
     ++product;
-    tiling = Tiling(product->m, product->n);
+    tiling = sweep.tiling(*product);
   }
   // Tiles that share columns follow each other: a block of B is fetched from memory once.
   const int64_t m0 = task % tiling.row_tiles * tiling.rows, n0 = task / tiling.row_tiles * tiling.columns;
@@ -66,9 +74,9 @@ void run_task(void* state, int64_t task, int thread) {
 int64_t gemm_many_scratch_bytes(int num_threads) { return num_threads * kGemmThreadBytes; }
 
 void gemm_many(const Context& context, const GemmProduct* products, int64_t num_products) {
-  int64_t num_tasks = 0;
-  for (int64_t i = 0; i < num_products; ++i) num_tasks += Tiling(products[i].m, products[i].n).count();
   Sweep sweep{.context = &context, .products = products, .num_products = num_products};
+  int64_t num_tasks = 0;
+  for (int64_t i = 0; i < num_products; ++i) num_tasks += sweep.tiling(products[i]).count();
   if (num_tasks > 0) context.parallel_for(num_tasks, run_task, &sweep);
 }
 
