@@ -9,6 +9,7 @@ namespace dslite {
 namespace {
 
 constexpr size_t kMaxProblems = 20;
+constexpr uint64_t kForgetTokens = uint64_t{1} << 20;  // are checked before their memory is given back
 
 }  // namespace
 
@@ -145,7 +146,11 @@ StoredDocument DocumentReader::read(uint64_t index) {
 CheckReport check_token_file(const TokenStore& store) {
   TokenChecker checker(store.info());
   DocumentReader reader(store);
-  for (uint64_t d = 0; d < static_cast<uint64_t>(store.info().num_documents); ++d) {
+  for (uint64_t d = 0, next = kForgetTokens; d < static_cast<uint64_t>(store.info().num_documents); ++d) {
+    if (store.document_offsets()[d] >= next) {
+      store.forget_pages();
+      next = store.document_offsets()[d] + kForgetTokens;
+    }
     const StoredDocument document = reader.read(d);
     checker.add({.hash = store.document_hash()[d],
                  .tokens = document.tokens,

@@ -105,6 +105,11 @@ void Preparation::open_outputs() {
   info.vocab_size = tokenizer_->vocab_size();
   info.bos = maker_->bos();
   info.eos = maker_->eos();
+  if (info.eos != *tokenizer_->eos_id())
+    spdlog::warn(
+        "replies end in token {}, which is not the tokenizer's eos: name it in eos_token_id of the model's "
+        "generation_config.json, or replies will not stop there",
+        info.eos);
   outputs_.push_back(std::make_unique<Output>(options_.output, info));
   if (options_.validation_fraction > 0)
     outputs_.push_back(std::make_unique<Output>(validation_path(options_.output), info));

@@ -301,6 +301,7 @@ TokenStore::TokenStore(const std::string& path) : state_(std::make_unique<State>
 }
 TokenStore::~TokenStore() = default;
 
+void TokenStore::forget_pages() const { state_->file.release(state_->file.bytes()); }
 const std::string& TokenStore::path() const { return state_->file.path(); }
 const TokenFileInfo& TokenStore::info() const { return state_->info; }
 const std::vector<TokenSource>& TokenStore::sources() const { return state_->sources; }

@@ -85,6 +85,9 @@ class TokenStore {
   StoredTurn turn(uint64_t index) const;
   // Hashes and values of every block, and the counts in the attributes.
   void verify() const;
+  // Takes what was read of the file out of this process's memory; reading it again brings it back. For passes over
+  // files larger than the memory.
+  void forget_pages() const;
   // The end of file text for `inspect`: attributes, sources, datasets.
   Json describe() const;
 

@@ -5,10 +5,16 @@
 namespace dslite {
 namespace {
 
+constexpr uint64_t kStep = kCheckBlockElements;  // what is looked at before its memory is given back
+
 uint64_t count_trained(const TokenStore& store) {
   const auto offsets = store.document_offsets();
   uint64_t trained = 0;
-  for (size_t d = 0; d + 1 < offsets.size(); ++d) {
+  for (size_t d = 0, next = kStep; d + 1 < offsets.size(); ++d) {
+    if (offsets[d] >= next) {
+      store.forget_pages();
+      next = offsets[d] + kStep;
+    }
     if (store.info().kind == TokenFileKind::kPretrain) {
       trained += offsets[d + 1] - offsets[d] - 1;
       continue;
@@ -22,6 +28,7 @@ void verify_turns(const TokenStore& store) {
   const auto offsets = store.document_offsets();
   StoredTurn previous{0, 0, 0, Role::kSystem, 0};
   for (uint64_t i = 0; i < store.num_turns(); ++i) {
+    if (i % kStep == 0) store.forget_pages();
     const StoredTurn turn = store.turn(i);
     const bool known_role = static_cast<uint8_t>(turn.role) <= static_cast<uint8_t>(Role::kDeveloper);
     const bool in_document = turn.document + 1 < offsets.size() && turn.begin <= turn.end &&
@@ -42,8 +49,10 @@ void verify_turns(const TokenStore& store) {
 
 void TokenStore::verify() const {
   const auto num_tokens = static_cast<uint64_t>(info().num_tokens);
-  constexpr uint64_t kStep = kCheckBlockElements;
-  for (uint64_t begin = 0; begin < num_tokens; begin += kStep) tokens(begin, std::min(begin + kStep, num_tokens));
+  for (uint64_t begin = 0; begin < num_tokens; begin += kStep) {
+    tokens(begin, std::min(begin + kStep, num_tokens));
+    forget_pages();
+  }
   document_hash();
   if (const uint64_t trained = count_trained(*this); trained != static_cast<uint64_t>(info().num_trained_tokens)) {
     fail_input("{}: num_trained_tokens is {}, expected {}", path(), info().num_trained_tokens, trained);
