@@ -7,7 +7,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/dslite
 libtorch=$cache/libtorch-$(sha256sum tools/libtorch.lock | cut -c1-12)
 
 packages="g++ cmake ninja-build pkg-config ccache git libhdf5-dev zlib1g-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
-libxxhash-dev libpcre2-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 python3-pip unzip"
+libxxhash-dev libpcre2-dev libicu-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 python3-pip unzip"
 missing=$(for package in $packages; do dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || echo "$package"; done)
 if [ -n "$missing" ]; then
   as_root=""; [ "$(id -u)" = 0 ] || as_root=sudo

@@ -1,5 +1,7 @@
 // Added tokens: texts that become one id before any other step. The longest that begins at the leftmost place wins.
 #pragma once
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,7 +12,8 @@ namespace dslite {
 struct AddedToken {
   std::string text;
   int32_t id;
-  bool special;  // only recognised when special tokens are parsed; the others always are
+  bool special;                         // only recognised when special tokens are parsed; the others always are
+  bool lstrip = false, rstrip = false;  // takes the white space before, behind
 };
 
 class AddedTokens {
@@ -32,9 +35,10 @@ class AddedTokens {
         }
         const size_t end = at + token->text.size();
         if (!token->special || parse_special) {
-          if (at > done) encode(text.substr(done, at - done));
+          const size_t begin = token->lstrip ? std::max(done, space_begin(text, at)) : at;
+          if (begin > done) encode(text.substr(done, begin - done));
           add_id(token->id);
-          done = end;
+          done = token->rstrip ? space_end(text, end) : end;
         }
         at = end;
       }
@@ -42,13 +46,24 @@ class AddedTokens {
     if (done < text.size()) encode(text.substr(done));
   }
 
+  // Tokens that begin before this place end before it, whatever follows the text; one may begin here.
+  size_t settled_bytes(std::string_view text) const;
+  // Whether split() of a text equals split() of its two halves for any cut between tokens that are recognised: no
+  // token takes white space, and none begins inside a special one.
+  bool can_settle() const { return can_settle_; }
+
  private:
   // The next place where a token may begin, or the text's end.
   size_t next_begin(std::string_view text, size_t from) const;
   const AddedToken* longest_at(std::string_view text) const;
-  std::vector<AddedToken> tokens_;  // by falling length
-  std::string begins_;              // the first bytes of tokens, each once
+  static size_t space_begin(std::string_view text, size_t end);
+  static size_t space_end(std::string_view text, size_t begin);
+
+  std::vector<AddedToken> tokens_;  // ordered by their texts
+  std::array<bool, 256> begins_{};  // whether a token begins with the byte
+  char only_begin_ = '\0';          // the byte, where there is only one
   bool has_plain_ = false;          // a token that is not special
+  bool can_settle_ = true;
 };
 
 }  // namespace dslite

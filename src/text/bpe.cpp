@@ -17,15 +17,16 @@ constexpr size_t kShortBytes = 3 * kShortSymbols;
 
 }  // namespace
 
-Bpe::Bpe(const std::vector<std::string>& tokens, const std::array<int32_t, 256>& byte_ids, MergeTable merges)
+Bpe::Bpe(const std::vector<std::string>& tokens, const std::array<int32_t, 256>& byte_ids, MergeTable merges,
+         bool ignore_merges)
     : byte_ids_(byte_ids),
       merges_(std::move(merges)),
       character_ids_(mergeable_characters(tokens, byte_ids_, merges_)),
       whole_(tokens.size()) {
-  find_whole_tokens(tokens);
+  find_whole_tokens(tokens, ignore_merges);
 }
 
-void Bpe::find_whole_tokens(const std::vector<std::string>& tokens) {
+void Bpe::find_whole_tokens(const std::vector<std::string>& tokens, bool ignore_merges) {
   std::vector<int32_t> ids;
   for (size_t id = 0; id < tokens.size(); ++id) {
     const std::string& token = tokens[id];
@@ -33,7 +34,11 @@ void Bpe::find_whole_tokens(const std::vector<std::string>& tokens) {
     for (const char byte : token) mergeable = mergeable && byte_ids_[static_cast<uint8_t>(byte)] >= 0;
     if (!mergeable) continue;
     ids.clear();
-    merge(token, ids);
+    if (ignore_merges) {
+      ids.push_back(static_cast<int32_t>(id));
+    } else {
+      merge(token, ids);
+    }
     if (ids.size() != 1 || ids[0] != static_cast<int32_t>(id)) continue;
     longest_whole_ = std::max(longest_whole_, token.size());
     if (token.size() <= kMaxKeyBytes) {

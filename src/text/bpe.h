@@ -17,7 +17,9 @@ namespace dslite {
 class Bpe {
  public:
   // The tokens' bytes by id (empty: no such token); ids of the single bytes, -1 for those that occur in no UTF-8 text.
-  Bpe(const std::vector<std::string>& tokens, const std::array<int32_t, 256>& byte_ids, MergeTable merges);
+  // ignore_merges: a piece that is a token becomes it, whatever the merges give.
+  Bpe(const std::vector<std::string>& tokens, const std::array<int32_t, 256>& byte_ids, MergeTable merges,
+      bool ignore_merges = false);
 
   // Appends the ids of a piece, which is not empty and well-formed UTF-8.
   void encode(std::string_view piece, PieceCache& cache, std::vector<int32_t>& ids) const;
@@ -31,7 +33,7 @@ class Bpe {
     using is_transparent = void;
     size_t operator()(std::string_view piece) const { return std::hash<std::string_view>()(piece); }
   };
-  void find_whole_tokens(const std::vector<std::string>& tokens);
+  void find_whole_tokens(const std::vector<std::string>& tokens, bool ignore_merges);
   void merge(std::string_view piece, std::vector<int32_t>& ids) const;
   void merge_short(Symbol* symbols, int count, std::vector<int32_t>& ids) const;
   void merge_long(std::string_view piece, std::vector<int32_t>& ids) const;
@@ -41,7 +43,7 @@ class Bpe {
   std::array<int32_t, 256> byte_ids_;
   MergeTable merges_;
   std::vector<int32_t> character_ids_;  // [0x10000]
-  // Tokens that merging gives for their own bytes: those of at most kMaxKeyBytes, and the others.
+  // Tokens that their own bytes become: those of at most kMaxKeyBytes, and the others.
   PieceTable whole_;
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> long_whole_;
   size_t longest_whole_ = 0;

@@ -1,8 +1,7 @@
-// One regular expression of a tokenizer.json: the part of Oniguruma's syntax that is translated exactly to PCRE2,
-// everything else refused. Supported: characters, classes [...] with ranges, \s (the 25 White_Space code points), \r \n
-// \t, escaped punctuation, greedy ? * +, and $ (before a line feed or at the end).
+// One regular expression of a tokenizer.json, searched by PCRE2 (pattern_translator.h says which are supported).
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +28,7 @@ class Pattern {
     std::unique_ptr<State> state_;
   };
 
+  // UserError naming `where` for an expression that is not supported or that matches the empty text.
   Pattern(std::string_view oniguruma, const std::string& where);
   ~Pattern();
   Pattern(Pattern&&) noexcept;
@@ -36,8 +36,11 @@ class Pattern {
   // The first match that begins at `from` or later; false: none. Matches are never empty. The text is well-formed
   // UTF-8.
   bool find(std::string_view text, size_t from, Scratch& scratch, Match& match) const;
+  // The same, but only a match that no further text behind this one could change.
+  bool find_settled(std::string_view text, size_t from, Scratch& scratch, Match& match) const;
 
  private:
+  bool search(std::string_view text, size_t from, uint32_t options, Scratch& scratch, Match& match) const;
   struct Code;
   std::unique_ptr<Code> code_;
   bool trailing_space_;  // the pattern is \s+$, which a backtracking search would do in quadratic time

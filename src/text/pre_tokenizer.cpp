@@ -3,24 +3,13 @@
 
 #include "src/base/error.h"
 #include "src/text/json_keys.h"
-#include "src/text/unicode_tables.h"
-#include "src/text/utf8.h"
 #include "src/text/v2_pre_tokenizer.h"
 
 namespace dslite {
 namespace {
 
-bool find_numeric(std::string_view text, size_t from, Match& match) {
-  while (from < text.size()) {
-    const CodePoint c = code_point_at(text, from);
-    if (is_numeric(c.value)) {
-      match = {from, from + c.size_bytes};
-      return true;
-    }
-    from += c.size_bytes;
-  }
-  return false;
-}
+// What ByteLevel splits by where use_regex is true: the pattern of GPT-2.
+constexpr const char* kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 const V2Scanner& v2_scanner() {
   static const V2Scanner scanner;
@@ -47,41 +36,38 @@ PreTokenizer::PreTokenizer(const Json& pre_tokenizer, const std::string& where) 
 
 void PreTokenizer::add_step(const Json& step, const std::string& where, bool last) {
   const std::string type = json_string(step, "type", where);
+  if (type != "ByteLevel" && type != "Split" && type != "Digits")
+    fail_input("{}: key \"type\": found {}, expected Split, Digits or ByteLevel", where, shown(type));
   if ((type == "ByteLevel") != last) {
     fail_input("{}: key \"type\": found {}, expected {}", where, shown(type),
                last ? "ByteLevel as the last" : "ByteLevel only as the last");
   }
-  if (type == "Split") {
-    allow_keys(step, {"type", "pattern", "behavior", "invert"}, where);
-    expect_value(step, "behavior", "Isolated", where);
-    expect_value(step, "invert", false, where);
-    const Json& pattern = json_member(step, "pattern", where);
-    allow_keys(pattern, {"Regex"}, where + ".pattern");
-    steps_.emplace_back().pattern.emplace(json_string(pattern, "Regex", where + ".pattern"), where + ".pattern");
-  } else if (type == "Digits") {
-    allow_keys(step, {"type", "individual_digits"}, where);
-    expect_value(step, "individual_digits", true, where);
-    steps_.emplace_back();
-  } else if (type == "ByteLevel") {
-    allow_keys(step, {"type", "add_prefix_space", "trim_offsets", "use_regex"}, where);
-    expect_value(step, "add_prefix_space", false, where);
-    expect_value(step, "use_regex", false, where);
-  } else {
-    fail_input("{}: key \"type\": found {}, expected Split, Digits or ByteLevel", where, shown(type));
-  }
+  if (last) return add_byte_level(step, where);
+  steps_.emplace_back(step, where);
+}
+
+void PreTokenizer::add_byte_level(const Json& step, const std::string& where) {
+  allow_keys(step, {"type", "add_prefix_space", "trim_offsets", "use_regex"}, where);
+  if (json_bool(step, "add_prefix_space", where)) prefix_step_ = steps_.size();
+  if (!step.contains("use_regex") || json_bool(step, "use_regex", where))
+    steps_.emplace_back(Pattern(kGpt2Pattern, where));
 }
 
 void PreTokenizer::split_from(size_t index, std::string_view text, Pattern::Scratch& scratch, const Sink& sink) const {
   if (text.empty()) return;
-  if (index == steps_.size()) return sink.call(sink.state, text);
-  const Step& step = steps_[index];
-  size_t done = 0;
-  for (Match match; !step.pattern ? find_numeric(text, done, match) : step.pattern->find(text, done, scratch, match);
-       done = match.end) {
-    split_from(index + 1, text.substr(done, match.begin - done), scratch, sink);
-    split_from(index + 1, text.substr(match.begin, match.end - match.begin), scratch, sink);
+  std::string with_space;
+  if (index == prefix_step_ && text[0] != ' ') {
+    with_space = ' ';
+    with_space += text;
+    text = with_space;
   }
-  split_from(index + 1, text.substr(done), scratch, sink);
+  if (index == steps_.size()) return sink.call(sink.state, text);
+  steps_[index].apply(text, scratch, [&](std::string_view piece) { split_from(index + 1, piece, scratch, sink); });
+}
+
+size_t PreTokenizer::split_settled_steps(std::string_view text, Pattern::Scratch& scratch, const Sink& sink) const {
+  if (steps_.empty() || prefix_step_ == 0 || !steps_[0].can_settle()) return 0;
+  return steps_[0].apply_settled(text, scratch, [&](std::string_view piece) { split_from(1, piece, scratch, sink); });
 }
 
 }  // namespace dslite

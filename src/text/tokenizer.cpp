@@ -1,10 +1,12 @@
 // Encoding and decoding: added tokens first, then pre-tokenizer, then BPE; the steps of the `tokenizers` package.
 #include "src/text/tokenizer.h"
 
+#include <exception>
 #include <filesystem>
 #include <mutex>
 
 #include "src/base/error.h"
+#include "src/base/parallel_for.h"
 #include "src/text/tokenizer_parts.h"
 #include "src/text/utf8.h"
 
@@ -16,6 +18,7 @@ namespace {
 struct Scratch {
   Pattern::Scratch pattern;
   PieceCache pieces;
+  std::string normalized;
 };
 
 // Scratches that no thread uses right now, so that a cache outlives its call.
@@ -38,6 +41,24 @@ class ScratchPool {
   std::vector<std::unique_ptr<Scratch>> free_;
 };
 
+constexpr size_t kTaskBytes = size_t{1} << 17;  // of a parallel task
+
+// Runs body(task) on all threads; the error of the first task that failed goes on.
+template <class Body>
+void for_each_task(size_t num_tasks, Body&& body) {
+  std::vector<std::exception_ptr> failures(num_tasks);
+  parallel_for(static_cast<int64_t>(num_tasks), [&](int64_t task) {
+    try {
+      body(static_cast<size_t>(task));
+    } catch (...) {
+      failures[static_cast<size_t>(task)] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+}
+
 }  // namespace
 
 struct Tokenizer::State {
@@ -56,25 +77,91 @@ Tokenizer::Tokenizer(const Json& tokenizer_json, const Json& tokenizer_config, c
     : state_(new State{read_tokenizer_parts(tokenizer_json, tokenizer_config, where), {}}) {}
 Tokenizer::~Tokenizer() = default;
 
+void Tokenizer::add_bos(std::vector<int32_t>& ids) const {
+  if (!state_->parts.bos) fail_input("the tokenizer names no bos token, so none can be added");
+  ids.push_back(*state_->parts.bos);
+}
+
+void Tokenizer::encode_into(std::string_view text, bool parse_special, std::vector<int32_t>& ids) const {
+  const TokenizerParts& parts = state_->parts;
+  std::unique_ptr<Scratch> scratch = state_->scratches.take();
+  const auto add_id = [&](int32_t id) { ids.push_back(id); };
+  const auto encode_piece = [&](std::string_view piece) { parts.bpe.encode(piece, scratch->pieces, ids); };
+  const auto encode_plain = [&](std::string_view plain) {
+    parts.pre_tokenizer.split(plain, scratch->pattern, encode_piece);
+  };
+  parts.raw_added.split(text, parse_special, add_id, [&](std::string_view rest) {
+    parts.normalized_added.split(parts.normalizer.apply(rest, scratch->normalized), parse_special, add_id,
+                                 encode_plain);
+  });
+  state_->scratches.give_back(std::move(scratch));
+}
+
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   check_utf8(text, "text");
-  const TokenizerParts& parts = state_->parts;
   std::vector<int32_t> ids;
-  if (options.add_special) {
-    if (!parts.bos) fail_input("the tokenizer names no bos token, so none can be added");
-    ids.push_back(*parts.bos);
+  if (options.add_special) add_bos(ids);
+  encode_into(text, options.parse_special, ids);
+  return ids;
+}
+
+std::vector<std::vector<int32_t>> Tokenizer::encode_batch(std::span<const std::string_view> texts,
+                                                          const EncodeOptions& options) const {
+  // Short texts are taken together, so that a task is worth its start.
+  std::vector<size_t> begins = {0};
+  size_t bytes = 0;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (bytes >= kTaskBytes) {
+      begins.push_back(i);
+      bytes = 0;
+    }
+    bytes += texts[i].size();
   }
+  begins.push_back(texts.size());
+  std::vector<std::vector<int32_t>> ids(texts.size());
+  for_each_task(begins.size() - 1, [&](size_t task) {
+    for (size_t i = begins[task]; i < begins[task + 1]; ++i) ids[i] = encode(texts[i], options);
+  });
+  return ids;
+}
+
+std::vector<int32_t> Tokenizer::encode_long(std::string_view text, const EncodeOptions& options) const {
+  const TokenizerParts& parts = state_->parts;
+  if (!parts.pre_tokenizer.cuts_at_line_feeds() || !parts.cuts_between_added || text.size() < 2 * kTaskBytes)
+    return encode(text, options);
+  check_utf8(text, "text");
+  std::vector<std::string_view> lines;  // each of about kTaskBytes
+  for (size_t begin = 0, end; begin < text.size(); begin = end) {
+    const size_t line_feed = text.find('\n', std::min(text.size(), begin + kTaskBytes));
+    end = line_feed == std::string_view::npos ? text.size() : line_feed + 1;
+    lines.push_back(text.substr(begin, end - begin));
+  }
+  std::vector<std::vector<int32_t>> parts_ids(lines.size());
+  for_each_task(lines.size(), [&](size_t task) { encode_into(lines[task], options.parse_special, parts_ids[task]); });
+  std::vector<int32_t> ids;
+  if (options.add_special) add_bos(ids);
+  for (const std::vector<int32_t>& part : parts_ids) ids.insert(ids.end(), part.begin(), part.end());
+  return ids;
+}
+
+size_t Tokenizer::encode_settled(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids) const {
+  const TokenizerParts& parts = state_->parts;
+  if (!parts.normalizer.empty() || !parts.raw_added.can_settle() || !parts.normalized_added.can_settle()) return 0;
+  text = text.substr(0, std::min(parts.raw_added.settled_bytes(text), parts.normalized_added.settled_bytes(text)));
+  size_t settled = text.size();
   std::unique_ptr<Scratch> scratch = state_->scratches.take();
-  const auto encode_plain = [&](std::string_view plain) {
-    parts.pre_tokenizer.split(plain, scratch->pattern,
-                              [&](std::string_view piece) { parts.bpe.encode(piece, scratch->pieces, ids); });
-  };
   const auto add_id = [&](int32_t id) { ids.push_back(id); };
+  const auto encode_piece = [&](std::string_view piece) { parts.bpe.encode(piece, scratch->pieces, ids); };
+  const auto encode_plain = [&](std::string_view plain) {
+    if (plain.data() + plain.size() != text.data() + text.size())
+      return parts.pre_tokenizer.split(plain, scratch->pattern, encode_piece);
+    settled -= plain.size() - parts.pre_tokenizer.split_settled(plain, scratch->pattern, encode_piece);
+  };
   parts.raw_added.split(text, options.parse_special, add_id, [&](std::string_view rest) {
     parts.normalized_added.split(rest, options.parse_special, add_id, encode_plain);
   });
   state_->scratches.give_back(std::move(scratch));
-  return ids;
+  return settled;
 }
 
 std::string Tokenizer::token_bytes(int32_t id) const {

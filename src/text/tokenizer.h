@@ -27,6 +27,13 @@ class Tokenizer {
 
   // UserError with the byte offset when the text is not UTF-8.
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options = {}) const;
+  // The same on all threads (src/base/parallel_for.h), ids independent of their number: many texts, or one long text where
+  // the pre-tokenizer lets it be cut.
+  std::vector<std::vector<int32_t>> encode_batch(std::span<const std::string_view> texts, const EncodeOptions& options = {}) const;
+  std::vector<int32_t> encode_long(std::string_view text, const EncodeOptions& options = {}) const;
+  // Appends the ids of the front that no further text can change and returns its size: encode() of the rest gives the other ids.
+  // The text is well-formed UTF-8; add_special is not looked at. StreamEncoder is the convenient form.
+  size_t encode_settled(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids) const;
   // Bytes of the tokens; invalid UTF-8 (a cut character) becomes U+FFFD as the `tokenizers` package does. Unknown ids are a UserError.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
   // Raw bytes of one token (a special token: its text).
@@ -42,6 +49,8 @@ class Tokenizer {
 
  private:
   struct State;
+  void encode_into(std::string_view text, bool parse_special, std::vector<int32_t>& ids) const;
+  void add_bos(std::vector<int32_t>& ids) const;
   std::unique_ptr<const State> state_;
 };
 

@@ -15,6 +15,13 @@ struct CodePointRange {
 // Ascending, apart from each other.
 std::span<const CodePointRange> numeric_ranges();
 
+// What the general categories have gained since Unicode 14.
+struct NewerCategory {
+  const char* name;  // "Lu", "Ll", "Lm", "Lo", "M", "N", "P" or "S"
+  std::span<const CodePointRange> ranges;
+};
+std::span<const NewerCategory> newer_categories();
+
 // The 25 code points of the property White_Space: what \s matches.
 constexpr CodePointRange kWhiteSpaceRanges[] = {{0x09, 0x0D},     {0x20, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},
                                                 {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F},

@@ -75,6 +75,20 @@ bool V2Scanner::cut_before_space(uint8_t before, std::string_view text, size_t a
   }
 }
 
+size_t V2Scanner::settled_bytes(std::string_view text) {
+  size_t at = text.size();
+  const auto back = [&] {
+    do --at;
+    while (at > 0 && (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80);
+  };
+  for (int characters = 0; characters < 4; ++characters) {
+    if (at == 0) return 0;
+    back();
+  }
+  while (at > 0 && is_white_space(code_point_at(text, at).value)) back();
+  return is_white_space(code_point_at(text, at).value) ? 0 : at;
+}
+
 size_t V2Scanner::piece_end(std::string_view text, size_t begin) const {
   size_t at = begin;
   const auto ascii = [&](size_t i) { return static_cast<uint8_t>(text[i]); };

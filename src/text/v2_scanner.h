@@ -23,6 +23,10 @@ class V2Scanner {
   // well-formed UTF-8.
   size_t piece_end(std::string_view text, size_t begin) const;
 
+  // A piece that ends here or before stays as it is whatever follows the text: a cut is told from white space, the
+  // first other character and three more.
+  static size_t settled_bytes(std::string_view text);
+
  private:
   struct Character {
     uint8_t classes;

@@ -83,12 +83,13 @@ TEST(Tokenizer, MergesAcrossTheEdgesOfCharacters) {
     const RandomStream random(seed, RandomPurpose::kTest);
     uint64_t draw = 0;
     // Many characters share their first bytes, or their last.
+    const auto below_nine = [&] { return static_cast<uint32_t>(random.below(draw++, 9)); };
+    const uint32_t step = seed % 2 ? 1 : 64;
     static constexpr uint32_t first[] = {'a', 0xC8, 0x4000, 0x8E2D};
     const auto word = [&](uint64_t max_characters) {
       std::string text;
       for (uint64_t left = 1 + random.below(draw++, max_characters); left > 0; --left)
-        append_utf8(text, first[random.below(draw++, 4)] +
-                              (seed % 2 ? 1 : 64) * static_cast<uint32_t>(random.below(draw++, 9)));
+        append_utf8(text, first[random.below(draw++, 4)] + step * below_nine());
       return text;
     };
     BpeTrainer trainer;
