@@ -1,15 +1,13 @@
-// dslite tokenizer train | encode | decode: stdin to stdout, ids as JSON lists.
+// dslite tokenizer train | encode | decode | bench.
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 
 #include "src/base/error.h"
 #include "src/base/files.h"
-#include "src/base/json.h"
 #include "src/base/progress.h"
 #include "src/cli/cli.h"
+#include "src/cli/tokenizer_bench.h"
+#include "src/cli/tokenizer_codec.h"
 #include "src/text/bpe_trainer.h"
-#include "src/text/tokenizer.h"
 #include "src/text/tokenizer_files.h"
 #include "src/text/utf8.h"
 
@@ -63,87 +61,6 @@ int train(const TrainOptions& options) {
   return 0;
 }
 
-struct CodecOptions {
-  std::string tokenizer;
-  bool lines = false, parse_special = false, add_special = false, skip_special = false;
-};
-
-std::string read_stdin() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
-
-void write_stdout(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) fail_work("stdout: cannot write");
-}
-
-void finish_stdout() {
-  if (std::fflush(stdout) != 0) fail_work("stdout: cannot write");
-}
-
-// Calls each(line, number) without the line feeds; a last line may lack its own.
-template <class Each>
-void for_each_line(std::string_view text, Each&& each) {
-  int64_t number = 1;
-  for (size_t begin = 0; begin < text.size(); ++number) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    each(text.substr(begin, end - begin), number);
-    begin = end + 1;
-  }
-}
-
-int encode(const CodecOptions& options) {
-  const auto tokenizer = Tokenizer::load(options.tokenizer);
-  const std::string input = read_stdin();
-  const auto encode_one = [&](std::string_view text, const std::string& where) {
-    check_utf8(text, where);
-    const std::vector<int32_t> ids =
-        tokenizer->encode(text, {.parse_special = options.parse_special, .add_special = options.add_special});
-    write_stdout(fmt::format("[{}]\n", fmt::join(ids, ", ")));
-  };
-  if (options.lines) {
-    for_each_line(
-        input, [&](std::string_view line, int64_t number) { encode_one(line, fmt::format("stdin: line {}", number)); });
-  } else {
-    encode_one(input, "stdin");
-  }
-  finish_stdout();
-  return 0;
-}
-
-std::vector<int32_t> read_ids(std::string_view text, int64_t line) {
-  const Json list = parse_json(text, "stdin", {}, line);
-  if (!list.is_array()) fail_input("stdin:{}: found {}, expected a JSON list of ids", line, list.type_name());
-  std::vector<int32_t> ids;
-  for (const Json& id : list) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX)
-      fail_input("stdin:{}: found {}, expected a token id", line, shown(id.dump()));
-    ids.push_back(id.get<int32_t>());
-  }
-  return ids;
-}
-
-int decode(const CodecOptions& options) {
-  const auto tokenizer = Tokenizer::load(options.tokenizer);
-  const std::string input = read_stdin();
-  const auto decode_one = [&](std::string_view text, int64_t line) {
-    try {
-      write_stdout(tokenizer->decode(read_ids(text, line), options.skip_special));
-    } catch (const UserError& error) {
-      const std::string_view what = error.what();
-      if (what.starts_with("stdin:")) throw;
-      fail_input("stdin:{}: {}", line, what);
-    }
-  };
-  if (options.lines) {
-    for_each_line(input, [&](std::string_view line, int64_t number) {
-      decode_one(line, number);
-      write_stdout("\n");
-    });
-  } else {
-    decode_one(input, 1);
-  }
-  finish_stdout();
-  return 0;
-}
-
 template <class Options>
 CLI::App* add_action(CLI::App& app, const char* name, const char* description,
                      const std::shared_ptr<std::function<int()>>& chosen, std::shared_ptr<Options> options,
@@ -171,7 +88,7 @@ Command add_tokenizer(CLI::App& app) {
   trainer->footer("example: dslite tokenizer train --vocab-size 8192 --output tokenizer corpus.txt");
 
   const auto encode_options = std::make_shared<CodecOptions>();
-  CLI::App* encoder = add_action(app, "encode", "text on stdin to ids on stdout", chosen, encode_options, encode);
+  CLI::App* encoder = add_action(app, "encode", "text on stdin to ids on stdout", chosen, encode_options, encode_stdin);
   encoder->add_option("--tokenizer", encode_options->tokenizer, "folder with tokenizer.json")->required();
   encoder->add_flag("--parse-special", encode_options->parse_special,
                     "text that looks like a special token becomes its id");
@@ -181,11 +98,19 @@ Command add_tokenizer(CLI::App& app) {
 
   const auto decode_options = std::make_shared<CodecOptions>();
   CLI::App* decoder =
-      add_action(app, "decode", "a JSON list of ids on stdin to text on stdout", chosen, decode_options, decode);
+      add_action(app, "decode", "a JSON list of ids on stdin to text on stdout", chosen, decode_options, decode_stdin);
   decoder->add_option("--tokenizer", decode_options->tokenizer, "folder with tokenizer.json")->required();
   decoder->add_flag("--skip-special", decode_options->skip_special, "special tokens give no text");
   decoder->add_flag("--lines", decode_options->lines, "one list a line, one text a line");
   decoder->footer("example: echo '[17, 4]' | dslite tokenizer decode --tokenizer tokenizer");
+
+  const auto bench_options = std::make_shared<TokenizerBenchOptions>();
+  CLI::App* bench =
+      add_action(app, "bench", "megabytes a second of encoding and decoding", chosen, bench_options, bench_tokenizer);
+  bench->add_option("--tokenizer", bench_options->tokenizer, "folder with tokenizer.json")->required();
+  bench->add_flag("--json", bench_options->json, "the figures as JSON");
+  bench->add_option("TEXT", bench_options->texts, "text files in UTF-8")->required();
+  bench->footer("example: dslite tokenizer bench --tokenizer tokenizer corpus.txt");
 
   return [chosen] { return (*chosen)(); };
 }

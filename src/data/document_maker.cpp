@@ -67,7 +67,7 @@ MadeDocument DocumentMaker::make_text(std::string_view text) const {
   document.hash = xxh3_64(text);
   check_nul(text, "text");
   if (stripped(text).empty()) reject(RejectReason::kEmpty, "no text");
-  document.tokens = tokenizer_.encode(policies_.strip ? stripped(text) : text);
+  document.tokens = tokenizer_.encode_long(policies_.strip ? stripped(text) : text);
   document.tokens.insert(document.tokens.begin(), bos_);
   document.tokens.push_back(eos_);
   if (fits(document.tokens.size()) || overlong_ == Overlong::kSplit) return document;
