@@ -23,7 +23,7 @@ struct TrainOptions {
 };
 
 void read_texts(BpeTrainer& trainer, const std::vector<std::string>& paths) {
-  constexpr size_t kBlockBytes = 1 << 20;
+  constexpr size_t kBlockBytes = size_t{1} << 25;  // the trainer cuts it for its threads
   std::vector<std::unique_ptr<MappedFile>> files;
   int64_t total = 0, done = 0;
   for (const std::string& path : paths)
@@ -48,7 +48,7 @@ int train(const TrainOptions& options) {
   read_texts(trainer, options.texts);
   TrainedBpe bpe;
   {
-    Progress progress("merging", options.vocab_size - kNumSpecial - kNumBytes, "merges");
+    Progress progress("merging", options.vocab_size - kNumSpecial - kNumBytes, "tokens");
     const auto update = [](void* state, int64_t done) { static_cast<Progress*>(state)->update(done); };
     bpe = trainer.train(options.vocab_size - kNumSpecial, update, &progress);
   }

@@ -4,32 +4,27 @@
 
 #include <array>
 #include <queue>
+#include <unordered_map>
 #include <unordered_set>
 
+#include "src/base/error.h"
+#include "src/base/parallel_for.h"
 #include "src/text/byte_level.h"
+#include "src/text/pair_table.h"
 #include "src/text/v2_pre_tokenizer.h"
 
 namespace dslite {
 namespace {
 
-uint64_t pair_key(int32_t left, int32_t right) {
-  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
-}
-
-struct PairHash {
-  size_t operator()(uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15u) >> 20; }
-};
+constexpr size_t kTaskBytes = size_t{1} << 20;
+constexpr size_t kManyPieces = size_t{1} << 20;  // of all threads together, before they are added up
+constexpr int64_t kNumBytes = 243;
 
 // A piece as the tokens that it is made of so far.
 struct Word {
   size_t begin;  // in the common array of symbols
   int32_t size;
   int64_t count;
-};
-
-struct PairState {
-  int64_t count = 0;
-  std::vector<int32_t> words;  // each word that has held the pair, ascending within one merge; may hold it no more
 };
 
 // The most frequent first, then the smaller ids.
@@ -44,65 +39,58 @@ struct Candidate {
 class Training {
  public:
   Training() {
-    std::array<int32_t, 256> ids{};
+    byte_ids_.fill(-1);
     for (const uint8_t byte : utf8_bytes_in_token_order()) {
-      ids[byte] = static_cast<int32_t>(result_.tokens.size());
+      byte_ids_[byte] = static_cast<int32_t>(result_.tokens.size());
       result_.tokens.emplace_back(1, static_cast<char>(byte));
     }
-    byte_ids_ = ids;
-    known_.insert(result_.tokens.begin(), result_.tokens.end());
+    for (size_t id = 0; id < result_.tokens.size(); ++id) ids_.emplace(result_.tokens[id], static_cast<int32_t>(id));
   }
 
   void add_word(std::string_view piece, int64_t count) {
-    const int32_t word = static_cast<int32_t>(words_.size());
+    if (piece.size() < 2) return;
+    if (words_.size() == INT32_MAX) fail_input("more than {} different pieces to train on", INT32_MAX);
+    const auto word = static_cast<int32_t>(words_.size());
     words_.push_back({symbols_.size(), static_cast<int32_t>(piece.size()), count});
     for (const char byte : piece) symbols_.push_back(byte_ids_[static_cast<uint8_t>(byte)]);
     const int32_t* s = symbols_.data() + words_[word].begin;
-    for (size_t i = 0; i + 1 < piece.size(); ++i) change(pair_key(s[i], s[i + 1]), word, count);
+    for (size_t i = 0; i + 1 < piece.size(); ++i) pairs_.gain(pair_key(s[i], s[i + 1]), word, count, -1);
   }
 
   TrainedBpe run(int64_t num_tokens, MergeProgress progress, void* progress_state) {
-    for (const auto& [pair, state] : pairs_) queue_.push({state.count, pair});
+    pairs_.for_each([&](uint64_t pair, int64_t count) { queue_.push({count, pair}); });
     while (static_cast<int64_t>(result_.tokens.size()) < num_tokens && !queue_.empty()) {
       const Candidate top = queue_.top();
       queue_.pop();
-      const auto found = pairs_.find(top.pair);
-      if (found == pairs_.end()) continue;
-      if (found->second.count != top.count) {  // it has become rarer since it was queued
-        if (found->second.count > 0) queue_.push({found->second.count, top.pair});
+      const int64_t count = pairs_.count(top.pair);
+      if (count != top.count) {  // more: it was queued again; fewer: it has become rarer since, or was merged
+        if (count > 0 && count < top.count) queue_.push({count, top.pair});
         continue;
       }
-      merge(top.pair, std::move(found->second.words));
+      merge(top.pair);
       if (progress && result_.merges.size() % 64 == 0)
-        progress(progress_state, static_cast<int64_t>(result_.merges.size()));
+        progress(progress_state, static_cast<int64_t>(result_.tokens.size()) - kNumBytes);
     }
     return std::move(result_);
   }
 
  private:
-  // A pair that a word gains or loses.
-  void change(uint64_t pair, int32_t word, int64_t count) {
-    PairState& state = pairs_[pair];
-    state.count += count;
-    if (count > 0 && (state.words.empty() || state.words.back() != word)) state.words.push_back(word);
-  }
-
-  void merge(uint64_t pair, std::vector<int32_t> words) {
-    const int32_t left = static_cast<int32_t>(pair >> 32), right = static_cast<int32_t>(pair & 0xFFFFFFFF);
+  void merge(uint64_t pair) {
+    const auto left = static_cast<int32_t>(pair >> 32), right = static_cast<int32_t>(pair & 0xFFFFFFFF);
     std::string token = result_.tokens[left] + result_.tokens[right];
-    if (!known_.insert(token).second) {
-      pairs_.erase(pair);
-      return;
+    const auto [known, is_new] = ids_.emplace(token, static_cast<int32_t>(result_.tokens.size()));
+    if (is_new) result_.tokens.push_back(std::move(token));
+    const int32_t merged = known->second;
+    // The words of a pair whose halves come back after its merge are merged again without a second line.
+    if (merged_.insert(pair).second) result_.merges.push_back({left, right, merged});
+    for (const int32_t word : pairs_.take_words(pair)) merge_in_word(word, left, right, merged);
+    pairs_.forget(pair);
+    for (const uint64_t gained : gained_) {
+      // 0: each was merged further at once.
+      if (const int64_t count = pairs_.count(gained); count > 0) queue_.push({count, gained});
     }
-    const int32_t merged = static_cast<int32_t>(result_.tokens.size());
-    result_.tokens.push_back(std::move(token));
-    result_.merges.emplace_back(left, right);
-    for (const int32_t word : words) merge_in_word(word, left, right, merged);
-    pairs_.erase(pair);
-    for (const uint64_t made : made_) {
-      if (const int64_t count = pairs_[made].count; count > 0) queue_.push({count, made});  // 0: each was merged further at once
-    }
-    made_.clear();
+    gained_.clear();
+    ++num_merges_;
   }
 
   void merge_in_word(int32_t index, int32_t left, int32_t right, int32_t merged) {
@@ -115,11 +103,11 @@ class Training {
         continue;
       }
       if (out > 0) {
-        change(pair_key(s[out - 1], left), index, -word.count);
+        pairs_.lose(pair_key(s[out - 1], left), word.count);
         gain(pair_key(s[out - 1], merged), index, word.count);
       }
       if (i + 2 < word.size) {
-        change(pair_key(right, s[i + 2]), index, -word.count);
+        pairs_.lose(pair_key(right, s[i + 2]), word.count);
         gain(pair_key(merged, s[i + 2]), index, word.count);
       }
       s[out] = merged;
@@ -128,20 +116,21 @@ class Training {
     word.size = out;
   }
 
-  // A pair with the new token: queued when the merge is done and its count final.
+  // A pair with the merged token: queued when the merge is done and its count final.
   void gain(uint64_t pair, int32_t word, int64_t count) {
-    if (!pairs_.contains(pair)) made_.push_back(pair);
-    change(pair, word, count);
+    if (pairs_.gain(pair, word, count, num_merges_)) gained_.push_back(pair);
   }
 
   TrainedBpe result_;
   std::array<int32_t, 256> byte_ids_;
-  std::unordered_set<std::string> known_;
+  std::unordered_map<std::string, int32_t> ids_;
+  std::unordered_set<uint64_t> merged_;
   std::vector<int32_t> symbols_;
   std::vector<Word> words_;
-  std::unordered_map<uint64_t, PairState, PairHash> pairs_;
+  PairTable pairs_;
   std::priority_queue<Candidate> queue_;
-  std::vector<uint64_t> made_;
+  std::vector<uint64_t> gained_;  // in the merge at hand
+  int32_t num_merges_ = 0;
 };
 
 }  // namespace
@@ -149,21 +138,31 @@ class Training {
 BpeTrainer::BpeTrainer() : pre_tokenizer_(deepseek_v2_pre_tokenizer(), "the built-in pre-tokenizer") {}
 
 void BpeTrainer::add_text(std::string_view text) {
-  pre_tokenizer_.split(text, scratch_, [&](std::string_view piece) { add_piece(piece, 1); });
-}
-
-void BpeTrainer::add_piece(std::string_view piece, int64_t count) {
-  const auto found = pieces_.find(piece);
-  if (found != pieces_.end()) {
-    found->second += count;
-  } else {
-    pieces_.emplace(piece, count);
+  std::vector<std::string_view> parts;
+  for (size_t begin = 0, end; begin < text.size(); begin = end) {
+    const size_t line_feed = text.find('\n', std::min(text.size(), begin + kTaskBytes));
+    end = line_feed == std::string_view::npos ? text.size() : line_feed + 1;
+    parts.push_back(text.substr(begin, end - begin));
+    if (parts.back().size() > UINT32_MAX) fail_input("a line of {} bytes is too long to train on", parts.back().size());
   }
+  by_thread_.resize(std::max(by_thread_.size(), static_cast<size_t>(num_threads())));
+  parallel_for(static_cast<int64_t>(parts.size()), [&](int64_t part, int thread) {
+    Pattern::Scratch scratch;
+    pre_tokenizer_.split(parts[static_cast<size_t>(part)], scratch,
+                         [&](std::string_view piece) { by_thread_[static_cast<size_t>(thread)].add(piece); });
+  });
+  size_t pieces = 0;
+  for (const PieceCounter& counter : by_thread_) pieces += counter.size();
+  if (pieces < kManyPieces) return;
+  for (const PieceCounter& counter : by_thread_) pieces_.add(counter);
+  by_thread_.clear();
 }
 
-TrainedBpe BpeTrainer::train(int64_t num_tokens, MergeProgress progress, void* progress_state) const {
+TrainedBpe BpeTrainer::train(int64_t num_tokens, MergeProgress progress, void* progress_state) {
+  for (const PieceCounter& counter : by_thread_) pieces_.add(counter);
+  by_thread_.clear();
   Training training;
-  for (const auto& [piece, count] : pieces_) training.add_word(piece, count);
+  pieces_.for_each([&](std::string_view piece, int64_t count) { training.add_word(piece, count); });
   return training.run(num_tokens, progress, progress_state);
 }
 

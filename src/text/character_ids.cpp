@@ -1,4 +1,4 @@
-// The three conditions for each character of the basic plane.
+// The two conditions for each character of the basic plane.
 #include "src/text/character_ids.h"
 
 #include <algorithm>
@@ -14,33 +14,22 @@ bool continues(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; 
 
 // By token: the ranks of the merges around it.
 struct Ranks {
-  std::vector<int32_t> made;      // the highest that makes it; -1: none does
   std::vector<int32_t> to_left;   // the lowest in which it is the right half
   std::vector<int32_t> to_right;  // the lowest in which it is the left half and a new character follows
 };
 
 Ranks ranks_of(const std::vector<std::string>& tokens, const MergeTable& merges) {
-  Ranks ranks{.made = std::vector<int32_t>(tokens.size(), -1),
-              .to_left = std::vector<int32_t>(tokens.size(), Merge::kNone),
+  Ranks ranks{.to_left = std::vector<int32_t>(tokens.size(), Merge::kNone),
               .to_right = std::vector<int32_t>(tokens.size(), Merge::kNone)};
   merges.for_each([&](int32_t left, int32_t right, const Merge& merge) {
-    ranks.made[merge.id] = std::max(ranks.made[merge.id], merge.rank);
     ranks.to_left[right] = std::min(ranks.to_left[right], merge.rank);
     if (!continues(tokens[right][0])) ranks.to_right[left] = std::min(ranks.to_right[left], merge.rank);
   });
   return ranks;
 }
 
-bool ranks_ascend(const Ranks& ranks, const MergeTable& merges) {
-  bool ascend = true;
-  merges.for_each([&](int32_t left, int32_t right, const Merge& merge) {
-    ascend = ascend && ranks.made[left] < merge.rank && ranks.made[right] < merge.rank;
-  });
-  return ascend;
-}
-
-// The only token that `bytes` (2 or 3) merge to, and the lowest rank of a merge that joins an unfinished part of them
-// with a neighbour.
+// The only token that `bytes` (2 or 3) merge to, the highest rank of these merges, and the lowest of those that join a
+// part of them or the token with a neighbour.
 struct Merged {
   int32_t id = -1, rank = -1;
   int32_t outside = Merge::kNone;
@@ -60,9 +49,10 @@ Merged merge_character(const std::string& bytes, const std::array<int32_t, 256>&
     if (best.rank == Merge::kNone) return {};
     ids[at] = best.id;
     ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(at) + 1);
-    merged.rank = best.rank;
+    merged.rank = std::max(merged.rank, best.rank);
   }
   merged.id = ids[0];
+  merged.outside = std::min({merged.outside, ranks.to_left[ids[0]], ranks.to_right[ids[0]]});
   return merged;
 }
 
@@ -72,7 +62,6 @@ std::vector<int32_t> mergeable_characters(const std::vector<std::string>& tokens
                                           const std::array<int32_t, 256>& byte_ids, const MergeTable& merges) {
   std::vector<int32_t> ids(kNumCharacters, -1);
   const Ranks ranks = ranks_of(tokens, merges);
-  if (!ranks_ascend(ranks, merges)) return ids;
   for (uint32_t c = 0x80; c < kNumCharacters; ++c) {
     if (c >= 0xD800 && c < 0xE000) continue;
     std::string bytes;

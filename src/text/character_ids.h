@@ -1,9 +1,10 @@
 // Characters that pair merging may start from instead of their bytes, which makes Chinese three times shorter, with the
-// same result. Needed for it, and checked here once for a tokenizer:
-// 1. Ranks ascend: every merge has a higher rank than those that make its two halves. Then merging goes through the
-//    ranks in ascending order, and what happens in one place does not depend on places that no merge has reached.
-// 2. The character's bytes merge to one token, the last of them at rank m.
-// 3. No merge of a rank below m joins an unfinished part of the character with what stands before or after it.
+// same result. Checked once for a tokenizer and for each character:
+// 1. Its bytes alone merge to one token, by merges of at most rank m.
+// 2. Every merge that could join an unfinished part of it, or the whole of it, with what stands before or behind has a
+//    rank above m.
+// So as long as it is unfinished, one of its own merges goes before any that touches its edges, and those of other
+// places may be done before or after: they do not meet.
 #pragma once
 #include <array>
 #include <cstdint>

@@ -20,7 +20,7 @@ Json model_json(const TrainedBpe& bpe) {
   Json::object_t vocabulary;
   for (size_t id = 0; id < names.size(); ++id) vocabulary.emplace_back(names[id], id);
   Json::array_t merges;
-  for (const auto& [left, right] : bpe.merges) merges.push_back(names[left] + " " + names[right]);
+  for (const TrainedMerge& merge : bpe.merges) merges.push_back(names[merge.left] + " " + names[merge.right]);
   return {{"type", "BPE"},
           {"dropout", nullptr},
           {"unk_token", nullptr},

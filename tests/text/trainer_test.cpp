@@ -13,17 +13,18 @@ namespace {
 
 using Words = std::map<std::string, int64_t>;
 
-// The definition: count all pairs, merge the most frequent (then the smaller ids) unless its bytes are a token already.
+// The definition: count all pairs, merge the most frequent (then the smaller ids); bytes that are a token already
+// become that token, and a pair that comes back is merged without a second line.
 TrainedBpe reference_train(const Words& words, int64_t num_tokens) {
   TrainedBpe bpe;
   for (const uint8_t byte : utf8_bytes_in_token_order()) bpe.tokens.emplace_back(1, static_cast<char>(byte));
+  const auto id_of = [&](const std::string& token) {
+    return static_cast<int32_t>(std::find(bpe.tokens.begin(), bpe.tokens.end(), token) - bpe.tokens.begin());
+  };
   std::vector<std::pair<std::vector<int32_t>, int64_t>> split;
   for (const auto& [word, count] : words) {
     std::vector<int32_t> ids;
-    for (const char byte : word) {
-      ids.push_back(static_cast<int32_t>(std::find(bpe.tokens.begin(), bpe.tokens.end(), std::string(1, byte)) -
-                                         bpe.tokens.begin()));
-    }
+    for (const char byte : word) ids.push_back(id_of(std::string(1, byte)));
     split.emplace_back(ids, count);
   }
   while (static_cast<int64_t>(bpe.tokens.size()) < num_tokens) {
@@ -33,15 +34,15 @@ TrainedBpe reference_train(const Words& words, int64_t num_tokens) {
     }
     const std::pair<const std::pair<int32_t, int32_t>, int64_t>* best = nullptr;
     for (const auto& entry : counts) {
-      const std::string token = bpe.tokens[entry.first.first] + bpe.tokens[entry.first.second];
-      if (std::find(bpe.tokens.begin(), bpe.tokens.end(), token) != bpe.tokens.end()) continue;
       if (!best || entry.second > best->second) best = &entry;
     }
     if (!best) break;
     const auto [left, right] = best->first;
-    const int32_t merged = static_cast<int32_t>(bpe.tokens.size());
-    bpe.tokens.push_back(bpe.tokens[left] + bpe.tokens[right]);
-    bpe.merges.emplace_back(left, right);
+    const std::string token = bpe.tokens[left] + bpe.tokens[right];
+    const int32_t merged = id_of(token);
+    if (merged == static_cast<int32_t>(bpe.tokens.size())) bpe.tokens.push_back(token);
+    const TrainedMerge line{left, right, merged};
+    if (std::find(bpe.merges.begin(), bpe.merges.end(), line) == bpe.merges.end()) bpe.merges.push_back(line);
     for (auto& [ids, count] : split) {
       for (size_t i = 0; i + 1 < ids.size(); ++i) {
         if (ids[i] != left || ids[i + 1] != right) continue;
@@ -107,7 +108,7 @@ TEST(BpeTrainer, TokensAreDistinctAndTheOrderOfTextsDoesNotMatter) {
   const TrainedBpe bpe = forward.train(600);
   EXPECT_EQ(bpe.merges, backward.train(600).merges);
   EXPECT_EQ(bpe.tokens.size(), 600u);
-  EXPECT_EQ(bpe.merges.size(), 600u - 243);
+  EXPECT_GE(bpe.merges.size(), 600u - 243);
   EXPECT_EQ(std::set<std::string>(bpe.tokens.begin(), bpe.tokens.end()).size(), 600u);
 }
 
