@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares dslite's tokenizer with the `tokenizers` package: files whole and by line, fuzzed strings over all of Unicode, decoding, training.
 
-usage: tools/oracle.sh tools/check_tokenizer.py DSLITE TOKENIZER_FOLDER [--data FOLDER] [--fuzz N] [--seed S] [--train FILE --vocab-size N]
+usage: tools/oracle.sh tools/check_tokenizer.py DSLITE TOKENIZER_FOLDER [--data FOLDER] [--fuzz N] [--seed S] [--code-points] [--train FILE --vocab-size N]
 """
 import argparse
 import gzip
@@ -82,6 +82,9 @@ def check_fuzz(checker, count, seed):
         size = checker.oracle.get_vocab_size()
         checker.decoding([[r.randrange(size) for _ in range(r.randrange(1, 20))] for _ in range(5000)])
         print(f"fuzz: {begin + len(texts)} strings, {checker.wrong} different", flush=True)
+
+
+def check_code_points(checker):
     every = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and c != 0xA]
     checker.lines(["a " + c + "b" for c in every])
     checker.lines([c for c in every])
@@ -118,6 +121,7 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--data")
     parser.add_argument("--fuzz", type=int, default=0)
+    parser.add_argument("--code-points", action="store_true", help="every code point alone and between others")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--train")
     parser.add_argument("--vocab-size", type=int, default=4096)
@@ -127,6 +131,8 @@ def main():
         check_files(checker, args.data)
     if args.fuzz:
         check_fuzz(checker, args.fuzz, args.seed)
+    if args.code_points:
+        check_code_points(checker)
     wrong = checker.wrong
     if args.train:
         wrong += check_training(args.dslite, args.train, args.vocab_size)
