@@ -1,5 +1,6 @@
 // Benchmarks of single operations at the shapes of V2-Lite, bf16: forward and both gradients, as training calls them.
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
 #include <fmt/format.h>
