@@ -139,7 +139,7 @@ void pack_keys(const Task<Elements>& t, int64_t first, int64_t count) {
   }
   const int64_t depth_steps = num_steps(t.depth, Elements::kDepth), value_steps = num_steps(t.values, Elements::kDepth);
   for (int64_t j = 0; j < round_up(count, kTileColumns); j += kWidth) {
-    const T *k_rows[kWidth], *v_rows[kWidth];
+    const T *k_rows[kWidth] = {}, *v_rows[kWidth] = {};
     int64_t rows = 0;
     for (; rows < kWidth && j + rows < count; ++rows)
       k_rows[rows] = t.k + (j + rows) * t.depth, v_rows[rows] = kv(j + rows) + nope;

@@ -51,7 +51,7 @@ void pack_queries(const Forward& f, int64_t first, int64_t count, int64_t head, 
   const int64_t depth = f.shape.qk_nope_head_dim + f.shape.qk_rope_head_dim;
   q.columns = round_up(count, kTileColumns);
   for (int64_t c = 0; c < q.columns; c += kWidth) {
-    const T* rows[kWidth];
+    const T* rows[kWidth] = {};
     int64_t num_rows = 0;
     for (; num_rows < kWidth && c + num_rows < count; ++num_rows)
       rows[num_rows] = static_cast<const T*>(f.inputs.q) + ((first + c + num_rows) * f.shape.num_heads + head) * depth;

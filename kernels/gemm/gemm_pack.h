@@ -109,7 +109,7 @@ void pack_b(const BlockSource<Elements>& block, int64_t n0, int64_t columns, flo
   if (block.source.transposed) {
     for (int64_t n = 0; n < columns; n += kPanel) {
       for (int64_t part = 0; part < kPanel; part += kWidth) {
-        const typename Elements::Source* rows[kWidth];
+        const typename Elements::Source* rows[kWidth] = {};
         int64_t count = 0;
         for (; count < kWidth && n + part + count < columns; ++count)
           rows[count] = block.row(n0 + n + part + count) + block.k0;
