@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
-#include <cstring>
 #include <random>
 
 #include "src/base/error.h"
@@ -151,7 +151,7 @@ TEST(RunCheckpoint, SlicesAreGlobal) {
         const int64_t begin = std::min(a, b), end = std::max(a, b);
         std::vector<std::byte> out(static_cast<size_t>((end - begin) * size));
         checkpoint.read(content.infos[i].name, begin, end, out);
-        EXPECT_EQ(std::memcmp(out.data(), content.bytes[i].data() + begin * size, out.size()), 0);
+        EXPECT_TRUE(std::equal(out.begin(), out.end(), content.bytes[i].begin() + begin * size));
       }
     }
   }
