@@ -44,7 +44,8 @@ function(dslite_test name)
   endif()
   add_test(NAME ${name} COMMAND test_${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/reports/test_${name}.xml)
   # Passive waiting: libgomp's idle threads spin, which makes everything slow on a machine with other work.
-  set_tests_properties(${name} PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive)
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT
+                       "OMP_WAIT_POLICY=passive;LSAN_OPTIONS=print_suppressions=0:suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_suppressions.txt")
 endfunction()
 
 # dslite_commit(VARIABLE): the short hash of the checkout, "unknown" outside git; a new commit configures again.
