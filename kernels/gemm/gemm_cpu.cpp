@@ -41,7 +41,9 @@ DSLITE_INLINE void put_sums(const Packet (&sum)[Rows][kVectors], float* c, int64
 template <class Multiply, int Rows>
 void micro(const Micro& x) {
   Packet sum[Rows][kVectors];
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sum[r][v] = packet_splat(0);
   for (int r = 0; x.store != Store::kStream && r < Rows; ++r)  // C may lie far away: it is on its way meanwhile
     for (int64_t c = 0; c < kPanel; c += 16) __builtin_prefetch(x.c + r * x.c_stride + c, 1);
@@ -49,9 +51,12 @@ void micro(const Micro& x) {
   const float* __restrict b = x.b;
   for (int64_t s = 0; s < x.steps; ++s) {
     Packet column[kVectors];
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) column[v] = packet_load(b + s * kPanel + v * kPacketWidth);
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const Packet value = packet_splat(a[r * kStrideA + s]);
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Multiply::add(sum[r][v], value, column[v]);
     }
   }
