@@ -122,38 +122,40 @@ Packing pack_documents(std::span<const uint64_t> document_offsets, int64_t seque
   return packing;
 }
 
-void append_row(const TokenStore& store, std::span<const Segment> row, float scale, Batch& batch) {
+void append_row(const Row& row, Batch& batch) {
+  const TokenStore& store = *row.store;
   const bool sft = store.info().kind == TokenFileKind::kSft;
   if (batch.offsets.empty()) batch.offsets.push_back(0);
-  for (const Segment& segment : row) {
+  for (const Segment& segment : row.segments) {
     const uint64_t end = segment.begin + segment.num_inputs;
     const auto tokens = store.tokens(segment.begin, end + 1);
     batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end() - 1);
     batch.labels.insert(batch.labels.end(), tokens.begin() + 1, tokens.end());
     if (sft) {
       for (const float weight : store.loss_weight(segment.begin + 1, end + 1))
-        batch.loss_weight.push_back(weight * scale);
+        batch.loss_weight.push_back(weight * row.scale);
     } else {
-      batch.loss_weight.insert(batch.loss_weight.end(), segment.num_inputs, scale);
+      batch.loss_weight.insert(batch.loss_weight.end(), segment.num_inputs, row.scale);
     }
     for (uint32_t i = 0; i < segment.num_inputs; ++i) batch.positions.push_back(static_cast<int32_t>(i));
     batch.offsets.push_back(static_cast<int64_t>(batch.tokens.size()));
   }
 }
 
-BatchTotals row_totals(const TokenStore& store, std::span<const Segment> row) {
+BatchTotals row_totals(const Row& row) {
+  const TokenStore& store = *row.store;
   const bool sft = store.info().kind == TokenFileKind::kSft;
   BatchTotals totals;
-  for (const Segment& segment : row) {
+  for (const Segment& segment : row.segments) {
     totals.num_tokens += segment.num_inputs;
     if (!sft) {
       totals.num_trained_tokens += segment.num_inputs;
-      totals.target_weight += segment.num_inputs;
+      totals.target_weight += static_cast<double>(row.scale) * segment.num_inputs;
       continue;
     }
     for (const float weight : store.loss_weight(segment.begin + 1, segment.begin + segment.num_inputs + 1)) {
       totals.num_trained_tokens += weight > 0;
-      totals.target_weight += weight;
+      totals.target_weight += weight * row.scale;
     }
   }
   return totals;

@@ -32,9 +32,13 @@ constexpr int64_t kMaxSequenceTokens = int64_t{1} << 24;
 // room, to the one with the smallest sum of squared lengths, so that rows cost attention alike.
 Packing pack_documents(std::span<const uint64_t> document_offsets, int64_t sequence_tokens, uint64_t seed);
 
-// Adds a row to the batch; loss weights are multiplied by `scale`.
-void append_row(const TokenStore& store, std::span<const Segment> row, float scale, Batch& batch);
+struct Row {
+  const TokenStore* store;
+  std::span<const Segment> segments;
+  float scale = 1;  // multiplies the loss weights
+};
+void append_row(const Row& row, Batch& batch);
 // The row's share of the totals; reads loss weights only.
-BatchTotals row_totals(const TokenStore& store, std::span<const Segment> row);
+BatchTotals row_totals(const Row& row);
 
 }  // namespace dslite

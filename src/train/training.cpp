@@ -25,13 +25,16 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-TrainState make_train_state(const TrainingSetup& setup, std::unique_ptr<Loader> loader) {
+TrainState make_train_state(const TrainingSetup& setup, std::shared_ptr<const Mixture> mixture) {
   const RunConfig& config = setup.config;
   const ModelOptions options{.dtype = config.model.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
                              .trained = [](const std::string&) { return true; },
                              .recompute = config.memory.recompute};
   auto model = std::make_unique<DeepseekV2>(setup.open.config, options);
   AdamW optimizer(adamw_config(config), model->parameters());
+  auto loader = std::make_unique<Loader>(
+      std::move(mixture),
+      BatchRows{.per_step = setup.length.rows_per_step, .per_micro_batch = setup.length.rows_per_micro_batch});
   return {.model = std::move(model), .optimizer = std::move(optimizer), .loader = std::move(loader)};
 }
 
@@ -66,7 +69,7 @@ class TrainingRun {
 
   RunFolder folder_;
   std::optional<RunConfig> saved_;
-  std::unique_ptr<Loader> loader_;
+  std::shared_ptr<const Mixture> mixture_;
   TrainingSetup setup_;
   std::vector<Batch> validation_;
   PeakRates peak_{};  // measured when a step is about to run
@@ -80,10 +83,10 @@ class TrainingRun {
 TrainingRun::TrainingRun(const RunConfig& recipe)
     : folder_(recipe.run.folder),
       saved_(folder_.saved_recipe()),
-      loader_(std::make_unique<Loader>(loader_config(recipe))),
-      setup_(set_up_training(recipe, saved_ ? folder_.path() + "/model" : recipe.model.path, *loader_)),
+      mixture_(std::make_shared<Mixture>(mixture_config(recipe))),
+      setup_(set_up_training(recipe, saved_ ? folder_.path() + "/model" : recipe.model.path, *mixture_)),
       validation_(read_validation(recipe, setup_.length)),
-      state_(make_train_state(setup_, std::move(loader_))) {
+      state_(make_train_state(setup_, mixture_)) {
   std::fputs(setup_text(setup_).c_str(), stderr);
   start_or_continue(recipe.model.path);
   metrics_ = std::make_unique<MetricsLog>(folder_.path(), state_.step, setup_.config.log.tensorboard,
@@ -197,7 +200,7 @@ void TrainingRun::sample() {
   const std::vector<std::string> completions = sample_completions(*state_.model, setup_.open,
                                                                   {.prompts = run.sample_prompts,
                                                                    .max_new_tokens = run.sample_max_tokens,
-                                                                   .chat = !state_.loader->chat_format().empty()});
+                                                                   .chat = !mixture_->chat_format().empty()});
   for (size_t i = 0; i < completions.size(); ++i) {
     spdlog::info("step {}: {} -> {}", state_.step, run.sample_prompts[i], completions[i]);
     metrics_->write_sample(state_.step, run.sample_prompts[i], completions[i]);
@@ -221,8 +224,8 @@ void TrainingRun::finish() {
 RunOutcome run_training(const RunConfig& recipe) { return TrainingRun(recipe).run(); }
 
 std::string check_training(const RunConfig& recipe) {
-  const Loader loader(loader_config(recipe));
-  const TrainingSetup setup = set_up_training(recipe, recipe.model.path, loader);
+  const Mixture mixture(mixture_config(recipe));
+  const TrainingSetup setup = set_up_training(recipe, recipe.model.path, mixture);
   read_validation(recipe, setup.length);
   return setup_text(setup);
 }

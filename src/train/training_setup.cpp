@@ -8,16 +8,16 @@
 namespace dslite {
 namespace {
 
-void check_tokens(const TrainingSetup& setup, const Loader& loader) {
-  if (loader.vocab_size() > setup.open.config.vocab_size) {
-    fail_input("data.train: the token files were made for {} token ids, the model {} has {}", loader.vocab_size(),
+void check_tokens(const TrainingSetup& setup, const Mixture& mixture) {
+  if (mixture.vocab_size() > setup.open.config.vocab_size) {
+    fail_input("data.train: the token files were made for {} token ids, the model {} has {}", mixture.vocab_size(),
                setup.open.location.model_folder, setup.open.config.vocab_size);
   }
-  if (setup.open.tokenizer && setup.open.tokenizer->sha256() != loader.tokenizer_sha256()) {
+  if (setup.open.tokenizer && setup.open.tokenizer->sha256() != mixture.tokenizer_sha256()) {
     fail_input(
         "data.train: the token files were made with another tokenizer (sha256 {}) than that of {} (sha256 {}); run "
         "`dslite prepare` with the model's",
-        loader.tokenizer_sha256(), setup.open.location.model_folder, setup.open.tokenizer->sha256());
+        mixture.tokenizer_sha256(), setup.open.location.model_folder, setup.open.tokenizer->sha256());
   }
   if (setup.config.data.sequence_tokens > setup.open.config.max_position_embeddings) {
     fail_input("data.sequence_tokens: found {}, expected at most max_position_embeddings = {} of the model",
@@ -33,25 +33,21 @@ std::vector<DataSource> data_sources(const std::vector<WeightedPath>& files) {
   return sources;
 }
 
-LoaderConfig loader_config(const RunConfig& recipe) {
-  const int64_t row = recipe.data.sequence_tokens;
+MixtureConfig mixture_config(const RunConfig& recipe) {
   return {.sources = data_sources(recipe.data.train),
-          .sequence_tokens = row,
-          .rows_per_step = recipe.batch.tokens_per_step / row,
-          .rows_per_micro_batch = recipe.batch.tokens_per_micro_batch / row,
+          .sequence_tokens = recipe.data.sequence_tokens,
           .seed = static_cast<uint64_t>(recipe.run.seed)};
 }
 
-TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_path, const Loader& loader) {
+TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_path, const Mixture& mixture) {
   TrainingSetup setup{.config = recipe, .open = open_model(model_path)};
   const ModelConfig& model = setup.open.config;
   if (setup.config.model.dtype.empty()) setup.config.model.dtype = model.torch_dtype;
   if (setup.config.loss.balance_alpha < 0)
     setup.config.loss.balance_alpha = model.n_routed_experts ? model.aux_loss_alpha : 0;
-  setup.rows_per_epoch = loader.rows_per_epoch();
-  if (setup.rows_per_epoch == 0) fail_input("data.train: the token files hold no row with a trained token");
+  setup.rows_per_epoch = mixture.rows_per_epoch();
   setup.length = run_length(setup.config, setup.rows_per_epoch);
-  check_tokens(setup, loader);
+  check_tokens(setup, mixture);
   setup.counts = count_parameters(model);
   setup.memory = plan_memory(model, {.bf16 = setup.config.model.dtype == "bfloat16",
                                      .bf16_moments = setup.config.optimizer.moments == "bfloat16",

@@ -3,7 +3,7 @@
 #pragma once
 #include <string>
 
-#include "src/data/loader.h"
+#include "src/data/mixture.h"
 #include "src/model_folder/model_folder.h"
 #include "src/train/plan.h"
 #include "src/train/run_config.h"
@@ -19,8 +19,8 @@ struct TrainingSetup {
   MemoryPlan memory;
 };
 // `model_path`: the recipe's model.path, or RUN/model when a run goes on.
-TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_path, const Loader& loader);
-LoaderConfig loader_config(const RunConfig& recipe);
+TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_path, const Mixture& mixture);
+MixtureConfig mixture_config(const RunConfig& recipe);
 std::vector<DataSource> data_sources(const std::vector<WeightedPath>& files);
 std::string setup_text(const TrainingSetup& setup);
 
