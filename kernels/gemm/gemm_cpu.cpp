@@ -26,7 +26,10 @@ struct Micro {
   float* c;
   int64_t c_stride;
   Store store;
+  const char* const* ahead;  // lines to be called into L2 on the way
+  int64_t num_ahead, lines_at_once;
 };
+constexpr int64_t kStepsOfLine = 4;  // between two calls: more at once than the processor can have on the way stall it
 
 // Unrolled, so that the sums stay in registers.
 template <int Rows, class Put>
@@ -49,15 +52,19 @@ void micro(const Micro& x) {
     for (int64_t c = 0; c < kPanel; c += 16) __builtin_prefetch(x.c + r * x.c_stride + c, 1);
   const float* __restrict a = x.a;
   const float* __restrict b = x.b;
-  for (int64_t s = 0; s < x.steps; ++s) {
-    Packet column[kVectors];
+  int64_t line = 0;
+  for (int64_t s = 0; s < x.steps;) {
+    for (int64_t i = 0; i < x.lines_at_once && line < x.num_ahead; ++i) __builtin_prefetch(x.ahead[line++], 0, 2);
+    for (const int64_t end = smaller(s + kStepsOfLine, x.steps); s < end; ++s) {
+      Packet column[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) column[v] = packet_load(b + s * kPanel + v * kPacketWidth);
+      for (int v = 0; v < kVectors; ++v) column[v] = packet_load(b + s * kPanel + v * kPacketWidth);
 #pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) {
-      const Packet value = packet_splat(a[r * kStrideA + s]);
+      for (int r = 0; r < Rows; ++r) {
+        const Packet value = packet_splat(a[r * kStrideA + s]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = Multiply::add(sum[r][v], value, column[v]);
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = Multiply::add(sum[r][v], value, column[v]);
+      }
     }
   }
   switch (x.store) {
@@ -89,16 +96,26 @@ void micro_rows(int64_t rows, const Micro& x) {
   }
 }
 
-// One panel of B against all rows of packed A; `columns` <= kPanel of c are ours. Each step calls `lines` of the next
-// block of B.
+// What is packed next: a part of it is called in each step of a panel.
+struct Ahead {
+  LinesAhead a, b;
+  int64_t lines_of_a, lines_of_b;  // a step
+};
+
+// One panel of B against all rows of packed A; `columns` <= kPanel of c are ours.
 template <class Multiply>
-void multiply_panel(int64_t rows, int64_t columns, const Micro& panel, Prefetcher& next, int64_t lines) {
+void multiply_panel(int64_t rows, int64_t columns, const Micro& panel, Ahead& ahead) {
+  constexpr int64_t most = kGemmBlockK / kStepsOfLine;
+  const char* lines[2 * most];
   for (int64_t r = 0; r < rows; r += kMicroRows) {
     const int64_t count = smaller(kMicroRows, rows - r);
-    next.advance(lines);
     Micro x = panel;
     x.a += r * kStrideA;
     x.c += r * panel.c_stride;
+    x.ahead = lines;
+    x.num_ahead = ahead.b.take(smaller(ahead.lines_of_b, most), lines);
+    x.num_ahead += ahead.a.take(smaller(ahead.lines_of_a, most), lines + x.num_ahead);
+    x.lines_at_once = x.num_ahead * kStepsOfLine / x.steps + 1;
     if (columns == kPanel) {
       micro_rows<Multiply>(count, x);
       continue;
@@ -120,12 +137,22 @@ struct Sums {
   int64_t stride;
 };
 
-// What is packed after the columns [n, n + kSweepColumns) of the block at k0, unless that is the tile's last.
-Prefetcher next_block(const GemmTile& tile, const GemmPart& part, int64_t k0, int64_t n) {
+// The columns that are packed after [n, n + kSweepColumns) of the block at k0, unless those are the tile's last.
+LinesAhead next_of_b(const GemmTile& tile, const GemmPart& part, int64_t k0, int64_t n) {
   n += kSweepColumns;
   if (n >= tile.columns) n = 0, k0 += kGemmBlockK;
   if (k0 >= part.k) return {};
-  return {part.b, tile.n0 + n, smaller(kSweepColumns, tile.columns - n), k0, smaller(kGemmBlockK, part.k - k0)};
+  const int64_t columns = smaller(kSweepColumns, tile.columns - n), k = smaller(kGemmBlockK, part.k - k0);
+  if (part.b.transposed) return {part.b, tile.n0 + n, columns, k0, k};
+  return {part.b, k0, k, tile.n0 + n, columns};
+}
+// The block of A after the one at k0.
+LinesAhead next_of_a(const GemmTile& tile, const GemmPart& part, int64_t k0) {
+  k0 += kGemmBlockK;
+  if (k0 >= part.k) return {};
+  const int64_t k = smaller(kGemmBlockK, part.k - k0);
+  if (part.a.transposed) return {part.a, k0, k, tile.m0, tile.rows};
+  return {part.a, tile.m0, tile.rows, k0, k};
 }
 
 // The block [k0, k0 + k) of one part into the sums.
@@ -135,12 +162,14 @@ void multiply_block(const GemmTile& tile, const GemmPart& part, int64_t k0, int6
   float* a = static_cast<float*>(tile.scratch);
   float* b = a + kPackedBytesA / 4;
   pack_a<ElementsA>({part.a, k0, k}, tile.m0, tile.rows, a);
-  const int64_t micro_steps = (tile.rows + kMicroRows - 1) / kMicroRows;
+  const int64_t steps = (tile.rows + kMicroRows - 1) / kMicroRows * (kSweepColumns / kPanel);  // of a sweep
+  Ahead ahead = {.a = next_of_a(tile, part, k0), .b = {}, .lines_of_a = 0, .lines_of_b = 0};
+  ahead.lines_of_a = ahead.a.num_lines() * kSweepColumns / (steps * tile.columns) + 1;
   for (int64_t n = 0; n < tile.columns; n += kSweepColumns) {
     const int64_t columns = smaller(kSweepColumns, tile.columns - n);
     pack_b<ElementsB>({part.b, k0, k}, tile.n0 + n, columns, b);
-    Prefetcher next = next_block(tile, part, k0, n);
-    const int64_t lines = next.num_lines() / (micro_steps * ((columns + kPanel - 1) / kPanel)) + 1;
+    ahead.b = next_of_b(tile, part, k0, n);
+    ahead.lines_of_b = ahead.b.num_lines() / steps + 1;
     for (int64_t p = 0; p < columns; p += kPanel) {
       multiply_panel<typename ElementsA::Multiply>(tile.rows, smaller(kPanel, columns - p),
                                                    {.steps = num_steps(k, ElementsA::kDepth),
@@ -148,8 +177,11 @@ void multiply_block(const GemmTile& tile, const GemmPart& part, int64_t k0, int6
                                                     .b = b + p * kGemmBlockK,
                                                     .c = sums.c + n + p,
                                                     .c_stride = sums.stride,
-                                                    .store = store},
-                                                   next, lines);
+                                                    .store = store,
+                                                    .ahead = nullptr,
+                                                    .num_ahead = 0,
+                                                    .lines_at_once = 0},
+                                                   ahead);
     }
   }
 }

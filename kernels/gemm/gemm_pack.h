@@ -66,32 +66,32 @@ void pack_a(const BlockSource<Elements>& block, int64_t m0, int64_t rows, float*
   }
 }
 
-// Calls the next block of B into L2 while the present one is multiplied: its rows are pages apart, which the hardware's
-// prefetcher does not follow.
-class Prefetcher {
+// Names the lines of a block that will be packed next, so that they are called into L2 while the present one is
+// multiplied: its rows are pages apart, which the hardware's prefetcher does not follow.
+class LinesAhead {
  public:
-  Prefetcher() = default;
-  // Columns [n0, n0 + columns) of K values [k0, k0 + k).
-  Prefetcher(const PanelSource& source, int64_t n0, int64_t columns, int64_t k0, int64_t k)
+  LinesAhead() = default;
+  // Values [first, first + count) of rows [row, row + rows) of the source.
+  LinesAhead(const PanelSource& source, int64_t row, int64_t rows, int64_t first, int64_t count)
       : source_(&source),
-        row_(source.transposed ? n0 : k0),
-        last_row_(row_ + (source.transposed ? columns : k)),
-        first_byte_((source.transposed ? k0 : n0) * element_bytes()),
-        last_byte_(first_byte_ + (source.transposed ? k : columns) * element_bytes()),
+        row_(row),
+        last_row_(row + rows),
+        first_byte_(first * element_bytes()),
+        last_byte_((first + count) * element_bytes()),
         byte_(first_byte_) {}
   int64_t num_lines() const {
     return source_ ? (last_row_ - row_) * ((last_byte_ - first_byte_ + kLine - 1) / kLine) : 0;
   }
-  void advance(int64_t num_lines) {
-    for (; num_lines > 0 && source_ && row_ < last_row_; --num_lines) {
+  // At most `most` lines more; how many it wrote.
+  int64_t take(int64_t most, const char** lines) {
+    int64_t count = 0;
+    for (; count < most && source_ && row_ < last_row_; ++row_, byte_ = first_byte_) {
       const int64_t at = source_->row_index ? source_->row_index[row_] : row_;
-      __builtin_prefetch(static_cast<const char*>(source_->data) + at * source_->row_stride * element_bytes() + byte_,
-                         0, 2);
-      byte_ += kLine;
-      if (byte_ < last_byte_) continue;
-      byte_ = first_byte_;
-      ++row_;
+      const char* line = static_cast<const char*>(source_->data) + at * source_->row_stride * element_bytes();
+      for (; count < most && byte_ < last_byte_; byte_ += kLine) lines[count++] = line + byte_;
+      if (byte_ < last_byte_) break;
     }
+    return count;
   }
 
  private:
