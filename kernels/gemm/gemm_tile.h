@@ -4,7 +4,7 @@
 
 namespace dslite::kernels {
 
-constexpr int64_t kTileRows = 240;          // of A, packed as [240][528] units of 4 bytes: 495 KiB at most, stays in L2
+constexpr int64_t kTileRows = 258;          // of A, packed as [240][528] units of 4 bytes: 495 KiB at most, stays in L2
 constexpr int64_t kTileColumns = 512;       // most columns of a tile whose sums are kept
 constexpr int64_t kTileColumnsOnce = 2048;  // ... of one that writes each element of an fp32 C once
 constexpr int64_t kSweepColumns = 64;       // columns of B packed at a time: at most [512][64] units, 128 KiB
