@@ -191,7 +191,7 @@ void probabilities(const Task<Elements>& t, int64_t first, int64_t queries, int6
         const int64_t visible = smaller(keys, seen + i + d) - c;
         if (i + d >= queries || visible <= 0) continue;
         const int64_t at = (i + d) * kKeys + c;
-        const Float probability = exp(load(t.p + at) * scale - splat(t.lse[first + i + d]));
+        const Float probability = exp(fma(load(t.p + at), scale, splat(-t.lse[first + i + d])));
         p[d] = keep_first(probability, visible);
         d_s[d] = keep_first(scale * probability * (load(t.d_s + at) - splat(t.delta[first + i + d])), visible);
         if (kDepth > 1) Elements::put_lanes(d_s[d], t.d_s_rows + (i + d) * t.kRowKeys, c);

@@ -39,10 +39,10 @@ void run_attention(benchmark::State& state, Case c, bool backward) {
   attention_forward(context, shape, inputs, out.data(), static_cast<float*>(lse.data()));
   const double pairs = static_cast<double>(tokens * (tokens + 1)) / 2 * heads;
   if (!backward)
-    return bench::measure(state, DType::kBFloat16, 2 * pairs * (qk + value), 0, [&] {
+    return bench::measure(state, c.dtype, 2 * pairs * (qk + value), 0, [&] {
       attention_forward(context, shape, inputs, out.data(), static_cast<float*>(lse.data()));
     });
-  bench::measure(state, DType::kBFloat16, 2 * pairs * (3 * qk + 2 * value), 0, [&] {
+  bench::measure(state, c.dtype, 2 * pairs * (3 * qk + 2 * value), 0, [&] {
     attention_backward(context, shape, inputs,
                        {.out = out.data(),
                         .lse = static_cast<const float*>(lse.data()),

@@ -5,7 +5,7 @@
 
 namespace dslite::kernels {
 
-constexpr int64_t kAttentionQueryBlock = 192;  // queries of a forward task: K and V are packed once for all of them
+constexpr int64_t kAttentionQueryBlock = 384;  // queries of a forward task: K and V are packed once for all of them
 constexpr int64_t kAttentionKeyBlock = 96;
 constexpr int64_t kAttentionBackwardQueries = 96;  // queries that meet a key block at once in backward
 constexpr int64_t kAttentionColumns = 96;          // most queries whose scores are held at once

@@ -49,13 +49,13 @@ DSLITE_INLINE void online_softmax(float* scores, int64_t keys, float scale, floa
   for (int64_t c = 0; c < kTileColumns; c += kWidth) {
     Float best = splat(kLowest);
     for (int64_t k = 0; k < keys; ++k) best = max(load(scores + k * kAttendColumns + c), best);
-    const Float old = load(highest + c), now = max(best * splat(scale), old);
+    const Float old = load(highest + c), now = max(best * splat(scale), old), shift = splat(0) - now;
     Float sum = splat(0);
     for (int64_t k = 0; k < keys; k += Elements::kDepth) {
       Float p[Elements::kDepth];
       for (int64_t d = 0; d < Elements::kDepth; ++d) {
         p[d] = splat(0);
-        if (k + d < keys) p[d] = exp(load(scores + (k + d) * kAttendColumns + c) * splat(scale) - now);
+        if (k + d < keys) p[d] = exp(fma(load(scores + (k + d) * kAttendColumns + c), splat(scale), shift));
         sum = sum + p[d];
       }
       store(scores + k / Elements::kDepth * kAttendColumns + c, Elements::unit_of(p));

@@ -53,7 +53,7 @@ DSLITE_INLINE Float exp(Float x) {
   p = fma(p, r, splat(1.6666665459e-1f));
   p = fma(p, r, splat(5.0000001201e-1f));
   p = fma(p, r * r, r) + splat(1.0f);
-  return zero_unless_above(x, lowest, p * power_of_two(n));
+  return zero_unless_above(x, lowest, times_power_of_two(p, n));
 }
 
 }  // namespace dslite::kernels::DSLITE_ISA

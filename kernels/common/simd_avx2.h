@@ -64,9 +64,10 @@ DSLITE_INLINE float max_lane(Float a) {
   for (int i = 1; i < 8; ++i) best = lanes[i] > best ? lanes[i] : best;
   return best;
 }
-// 2^n for whole n in [-126, 127].
-DSLITE_INLINE Float power_of_two(Float n) {
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23))};
+// a 2^n for whole n in [-126, 127].
+DSLITE_INLINE Float times_power_of_two(Float a, Float n) {
+  const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
+  return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))};
 }
 DSLITE_INLINE Float round_to_whole(Float a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 DSLITE_INLINE Float min(Float a, Float b) { return {_mm256_min_ps(a.v, b.v)}; }

@@ -68,11 +68,8 @@ DSLITE_INLINE float max_lane(Float a) {
   for (int i = 1; i < 16; ++i) best = lanes[i] > best ? lanes[i] : best;
   return best;
 }
-// 2^n for whole n in [-126, 127].
-DSLITE_INLINE Float power_of_two(Float n) {
-  const __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23))};
-}
+// a 2^n for whole n in [-126, 127].
+DSLITE_INLINE Float times_power_of_two(Float a, Float n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 DSLITE_INLINE Float round_to_whole(Float a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }

@@ -37,12 +37,12 @@ DSLITE_INLINE Float zero_unless_above(Float a, Float bound, Float value) { retur
 DSLITE_INLINE Float keep_first(Float a, int64_t) { return a; }  // of count > 0
 DSLITE_INLINE float sum(Float a) { return a.v; }
 DSLITE_INLINE float max_lane(Float a) { return a.v; }
-DSLITE_INLINE Float power_of_two(Float n) {
+DSLITE_INLINE Float times_power_of_two(Float a, Float n) {
   if (n.v != n.v) return n;
   const uint32_t word = static_cast<uint32_t>(static_cast<int32_t>(n.v) + 127) << 23;
   float value;
   std::memcpy(&value, &word, 4);
-  return {value};
+  return {a.v * value};
 }
 DSLITE_INLINE Float round_to_whole(Float a) { return {__builtin_rintf(a.v)}; }
 DSLITE_INLINE void transpose(Float*) {}

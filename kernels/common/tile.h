@@ -21,16 +21,19 @@ struct TileOperands {
 template <class Multiply>
 DSLITE_INLINE void multiply_tile(const TileOperands& x, Float (&c)[kTileRows][2]) {
   Float sum[kTileRows][2];
+#pragma GCC unroll 6
   for (int r = 0; r < kTileRows; ++r) sum[r][0] = sum[r][1] = splat(0);
   const float* __restrict a0 = x.a, * __restrict a3 = x.a + 3 * x.a_row, * __restrict b = x.b;
   for (int64_t k = 0; k < x.depth; ++k) {
     const Float column[2] = {load(b), load(b + kWidth)};
+#pragma GCC unroll 6
     for (int r = 0; r < kTileRows; ++r) {
       const Float a = splat(r < 3 ? a0[r * x.a_row] : a3[(r - 3) * x.a_row]);
       for (int v = 0; v < 2; ++v) sum[r][v] = Multiply::add(sum[r][v], a, column[v]);
     }
     a0 += x.a_step, a3 += x.a_step, b += x.b_step;
   }
+#pragma GCC unroll 6
   for (int r = 0; r < kTileRows; ++r) c[r][0] = sum[r][0], c[r][1] = sum[r][1];
 }
 
