@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "src/base/random.h"
+#include "src/data/prepare.h"
+#include "tests/support/temp_folder.h"
 
 namespace dslite {
 namespace {
@@ -107,6 +110,34 @@ TEST(Packing, IsBestFitDecreasing) {
     }
     EXPECT_EQ(static_cast<size_t>(packing.num_rows()), rows) << seed;
   }
+}
+
+TEST(Packing, FillsNinetyNinePercentOfRowsOf4096WithRealChat) {
+  const std::string data = DSLITE_SOURCE_DIR "/../shared/data/";
+  if (!std::filesystem::exists(data)) GTEST_SKIP() << data << " is absent";
+  const TempFolder folder(TempFolder::memory());
+  PrepareOptions options;
+  for (const auto& entry : std::filesystem::directory_iterator(data + "sft")) options.inputs.push_back(entry.path());
+  options.output = folder / "chat.h5";
+  options.tokenizer_folder = data + "tokenizer";
+  options.policies.tools = ToolPolicy::kJsonText;
+  prepare(options, [](const std::string& line) { ADD_FAILURE() << line; });
+  const TokenStore store(options.output);
+  const Packing packing = pack_documents(store.document_offsets(), 4096, 1);
+  double inputs = 0, least_squares = 1e300, most_squares = 0;
+  for (int64_t r = 0; r + 1 < packing.num_rows(); ++r) {
+    double squares = 0;
+    for (const Segment& segment : packing.row(r))
+      squares += static_cast<double>(segment.num_inputs) * segment.num_inputs;
+    least_squares = std::min(least_squares, squares);
+    most_squares = std::max(most_squares, squares);
+  }
+  for (const Segment& segment : packing.segments) inputs += segment.num_inputs;
+  const double fill = inputs / (4096.0 * static_cast<double>(packing.num_rows()));
+  std::printf("%zu documents, %ld rows, fill %.3f %%, sum of squared lengths of a row %.3g to %.3g\n",
+              static_cast<size_t>(store.info().num_documents), packing.num_rows(), 100 * fill, least_squares,
+              most_squares);
+  EXPECT_GE(fill, 0.99);
 }
 
 }  // namespace
