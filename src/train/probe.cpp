@@ -14,22 +14,6 @@ namespace {
 
 constexpr int64_t kChunkTokens = 512;  // of logits in memory at once
 
-// Every token is an input; its label is the next token of the document.
-Batch make_batch(std::span<const ProbeInput::Document> documents) {
-  Batch batch{.tokens = {}, .labels = {}, .loss_weight = {}, .positions = {}, .offsets = {0}};
-  for (const ProbeInput::Document& document : documents) {
-    const size_t length = document.ids.size();
-    for (size_t t = 0; t < length; ++t) {
-      batch.tokens.push_back(document.ids[t]);
-      batch.labels.push_back(t + 1 < length ? document.ids[t + 1] : -1);
-      batch.loss_weight.push_back(t + 1 < length ? document.loss_weight[t + 1] : 0);
-      batch.positions.push_back(static_cast<int32_t>(t));
-    }
-    batch.offsets.push_back(static_cast<int64_t>(batch.tokens.size()));
-  }
-  return batch;
-}
-
 GlobalBatch split(const ProbeInput& input, int64_t num_micro_batches) {
   const auto documents = static_cast<int64_t>(input.documents.size());
   if (num_micro_batches > documents)
@@ -37,8 +21,9 @@ GlobalBatch split(const ProbeInput& input, int64_t num_micro_batches) {
   GlobalBatch global;
   for (int64_t m = 0; m < num_micro_batches; ++m) {
     const int64_t begin = m * documents / num_micro_batches, end = (m + 1) * documents / num_micro_batches;
-    global.micro_batches.push_back(make_batch(std::span(input.documents).subspan(begin, end - begin)));
-    const Batch& batch = global.micro_batches.back();
+    Batch& batch = global.micro_batches.emplace_back();
+    for (int64_t d = begin; d < end; ++d)
+      append_whole_document(input.documents[d].ids, input.documents[d].loss_weight, batch);
     global.totals.num_tokens += static_cast<int64_t>(batch.tokens.size());
     for (const float weight : batch.loss_weight) {
       global.totals.target_weight += weight;

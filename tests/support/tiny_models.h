@@ -86,20 +86,9 @@ inline std::vector<Document> random_documents(const std::vector<int64_t>& length
   return documents;
 }
 
-// Every token an input, the label of a token the next of its document.
 inline Batch pack(const std::vector<Document>& documents) {
   Batch batch;
-  batch.offsets = {0};
-  for (const Document& document : documents) {
-    const size_t length = document.ids.size();
-    for (size_t t = 0; t < length; ++t) {
-      batch.tokens.push_back(document.ids[t]);
-      batch.labels.push_back(t + 1 < length ? document.ids[t + 1] : -1);
-      batch.loss_weight.push_back(t + 1 < length ? document.loss_weight[t + 1] : 0);
-      batch.positions.push_back(static_cast<int32_t>(t));
-    }
-    batch.offsets.push_back(static_cast<int64_t>(batch.tokens.size()));
-  }
+  for (const Document& document : documents) append_whole_document(document.ids, document.loss_weight, batch);
   return batch;
 }
 
