@@ -73,6 +73,7 @@ Json metrics_json(const StepMetrics& metrics) {
       {"seconds", metrics.seconds},
       {"tokens_per_second", metrics.seconds > 0 ? static_cast<double>(metrics.step_tokens) / metrics.seconds : 0.0},
       {"share_of_peak", metrics.share_of_peak},
+      {"data_wait_seconds", metrics.data_wait_seconds},
       {"resident_bytes", metrics.resident_bytes}};
   return json;
 }
@@ -114,6 +115,7 @@ void MetricsLog::write(const StepMetrics& metrics) {
       {"speed/tokens_per_second",
        metrics.seconds > 0 ? static_cast<double>(metrics.step_tokens) / metrics.seconds : 0.0},
       {"speed/share_of_peak", metrics.share_of_peak},
+      {"speed/data_wait_seconds", metrics.data_wait_seconds},
       {"memory/resident_gib", static_cast<double>(metrics.resident_bytes) / 0x1p30}};
   double balance = 0;
   for (size_t i = 0; i < metrics.load.size(); ++i) {

@@ -35,6 +35,7 @@ struct StepMetrics {
   int64_t step_tokens = 0;
   double share_of_peak = 0;  // necessary floating-point operations / measured fp32 peak
   int64_t resident_bytes = 0;
+  double data_wait_seconds = 0;  // of the step's seconds
 };
 Json metrics_json(const StepMetrics& metrics);
 

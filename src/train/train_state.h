@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "src/checkpoint/run_checkpoint.h"
-#include "src/data/loader.h"
+#include "src/data/prefetcher.h"
 #include "src/model/deepseek_v2.h"
 #include "src/optim/adamw.h"
 #include "src/train/loss_and_gradient.h"
@@ -22,7 +22,7 @@ struct BestValidation {
 struct TrainState {
   std::unique_ptr<DeepseekV2> model;
   AdamW optimizer;
-  std::unique_ptr<Loader> loader;
+  std::unique_ptr<Prefetcher> loader;
   int64_t step = 0;                        // steps done
   int64_t tokens = 0, trained_tokens = 0;  // inputs and trained labels so far
   BestValidation best;

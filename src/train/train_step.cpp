@@ -78,9 +78,8 @@ void add_expert_tokens(TrainState& state, const LossSum& loss) {
 
 StepResult train_step(TrainState& state, const Mesh& mesh, const StepOptions& options) {
   const LoaderPosition first = state.loader->position();
-  const GlobalBatch global =
-      state.loader->next(mesh.data_rank(), mesh.data_size());  // knows its target weight and number of inputs
-  state.model->begin_gradients();                              // marks every gradient as empty; writes nothing
+  const GlobalBatch global = state.loader->next();  // knows its target weight and number of inputs
+  state.model->begin_gradients();                   // marks every gradient as empty; writes nothing
   LossSum loss;
   for (const Batch& batch : global.micro_batches)
     loss += loss_and_gradient(*state.model, batch, global.totals, {.balance_alpha = options.balance_alpha});
@@ -99,7 +98,8 @@ StepResult train_step(TrainState& state, const Mesh& mesh, const StepOptions& op
           .totals = global.totals,
           .gradient_norm = norm.value,
           .learning_rate = options.learning_rate,
-          .flops = flops};
+          .flops = flops,
+          .data_wait_seconds = state.loader->wait_seconds()};
 }
 
 }  // namespace dslite

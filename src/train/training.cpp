@@ -25,16 +25,15 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-TrainState make_train_state(const TrainingSetup& setup, std::shared_ptr<const Mixture> mixture) {
+TrainState make_train_state(const TrainingSetup& setup, std::shared_ptr<const Mixture> mixture, const Mesh& mesh) {
   const RunConfig& config = setup.config;
   const ModelOptions options{.dtype = config.model.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
                              .trained = [](const std::string&) { return true; },
                              .recompute = config.memory.recompute};
   auto model = std::make_unique<DeepseekV2>(setup.open.config, options);
   AdamW optimizer(adamw_config(config), model->parameters());
-  auto loader = std::make_unique<Loader>(
-      std::move(mixture),
-      BatchRows{.per_step = setup.length.rows_per_step, .per_micro_batch = setup.length.rows_per_micro_batch});
+  const BatchRows rows{.per_step = setup.length.rows_per_step, .per_micro_batch = setup.length.rows_per_micro_batch};
+  auto loader = std::make_unique<Prefetcher>(Loader(std::move(mixture), rows), mesh.data_rank(), mesh.data_size());
   return {.model = std::move(model), .optimizer = std::move(optimizer), .loader = std::move(loader)};
 }
 
@@ -86,7 +85,7 @@ TrainingRun::TrainingRun(const RunConfig& recipe)
       mixture_(std::make_shared<Mixture>(mixture_config(recipe))),
       setup_(set_up_training(recipe, saved_ ? folder_.path() + "/model" : recipe.model.path, *mixture_)),
       validation_(read_validation(recipe, setup_.length)),
-      state_(make_train_state(setup_, mixture_)) {
+      state_(make_train_state(setup_, mixture_, mesh_)) {
   std::fputs(setup_text(setup_).c_str(), stderr);
   start_or_continue(recipe.model.path);
   metrics_ = std::make_unique<MetricsLog>(folder_.path(), state_.step, setup_.config.log.tensorboard,
@@ -109,6 +108,7 @@ void TrainingRun::start_or_continue(const std::string& start_weights) {
     if (!saved_) folder_.start(start.location.model_folder, setup_.config);
   }
   if (saved_) folder_.save_recipe(setup_.config);
+  state_.loader->start();
 }
 
 RunOutcome TrainingRun::run() {
@@ -149,7 +149,8 @@ void TrainingRun::step() {
                                         .max_grad_norm = config.optimizer.max_grad_norm,
                                         .learning_rate = rate});
   const double seconds = seconds_since(start);
-  summary_.add_step(result.loss.cross_entropy / result.totals.target_weight, result.totals.num_tokens, seconds);
+  summary_.add_step(result.loss.cross_entropy / result.totals.target_weight, result.totals.num_tokens, seconds,
+                    result.data_wait_seconds);
   if (due(config.log.every) || state_.step == setup_.length.num_steps) log_step(result, seconds);
   progress_->update(state_.step, fmt::format("loss {:.3f}, learning rate {:.2e}, {} tokens/s",
                                              result.loss.cross_entropy / result.totals.target_weight, rate,
@@ -171,7 +172,8 @@ void TrainingRun::log_step(const StepResult& result, double seconds) {
       .share_of_peak = result.flops / seconds /
                        peak_.flops_of(setup_.config.model.dtype == "bfloat16" ? kernels::DType::kBFloat16
                                                                               : kernels::DType::kFloat32),
-      .resident_bytes = process_memory().resident_bytes};
+      .resident_bytes = process_memory().resident_bytes,
+      .data_wait_seconds = result.data_wait_seconds};
   for (const double balance : result.loss.balance_loss)
     metrics.balance_loss.push_back(balance / static_cast<double>(result.totals.num_tokens));
   for (const auto& tokens : result.loss.expert_tokens) metrics.load.push_back(expert_load(tokens));
