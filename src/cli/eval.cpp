@@ -88,8 +88,9 @@ int eval(const EvalOptions& options) {
   const OpenedModel opened = open_chosen_model(options.model);
   check_data(options, opened);
   const int64_t sequence_tokens = choose_sequence_tokens(options, opened.folder.config);
-  const std::vector<Batch> batches = validation_batches({{.path = options.data}}, sequence_tokens,
-                                                        std::max<int64_t>(1, kForwardTokens / sequence_tokens));
+  const std::vector<Batch> batches =
+      validation_batches({.sources = {{.path = options.data}}, .packing = {.sequence_tokens = sequence_tokens}},
+                         std::max<int64_t>(1, kForwardTokens / sequence_tokens));
   Progress progress(
       "eval",
       std::accumulate(batches.begin(), batches.end(), int64_t{0},

@@ -42,10 +42,9 @@ GlobalBatch Loader::next(int rank, int num_ranks) {
   return global;
 }
 
-std::vector<Batch> validation_batches(const std::vector<DataSource>& sources, int64_t sequence_tokens,
-                                      int64_t rows_per_batch) {
+std::vector<Batch> validation_batches(const MixtureConfig& config, int64_t rows_per_batch) {
   if (rows_per_batch < 1) fail_input("rows of a batch: found {}, expected at least 1", rows_per_batch);
-  const Mixture mixture({.sources = sources, .sequence_tokens = sequence_tokens, .seed = 0});
+  const Mixture mixture(config);
   std::vector<Batch> batches;
   int64_t rows = 0;
   for (const Row& row : mixture.file_rows()) {

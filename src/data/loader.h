@@ -40,7 +40,6 @@ class Loader {
 
 // Every row of the files once, in order, as micro-batches of at most rows_per_batch rows: validation and `eval`. A
 // source's weight multiplies its loss weights.
-std::vector<Batch> validation_batches(const std::vector<DataSource>& sources, int64_t sequence_tokens,
-                                      int64_t rows_per_batch);
+std::vector<Batch> validation_batches(const MixtureConfig& config, int64_t rows_per_batch);
 
 }  // namespace dslite

@@ -24,7 +24,7 @@ Mixture::Source Mixture::open_source(const DataSource& config, const MixtureConf
     fail_input("{}: the file has no verdict of its checks (attribute \"checked\"); run `dslite prepare` again",
                config.path);
   }
-  Packing packing = pack_documents(store->document_offsets(), mixture.sequence_tokens, mixture.seed);
+  Packing packing = pack_documents(store->document_offsets(), mixture.packing);
   const int64_t num_rows = packing.num_rows();
   if (num_rows == 0) fail_input("{}: no document has a token to learn", config.path);
   const double wanted = std::max(1.0, std::round(config.weight * static_cast<double>(num_rows)));
@@ -37,10 +37,10 @@ Mixture::Source Mixture::open_source(const DataSource& config, const MixtureConf
           .whole_rows = rows / num_rows * num_rows,
           .rest_rows = rows % num_rows,
           .order = Permutation(static_cast<uint64_t>(num_rows),
-                               RandomStream(mixture.seed, RandomPurpose::kPacking, 1, index))};
+                               RandomStream(mixture.packing.seed, RandomPurpose::kPacking, 1, index))};
 }
 
-Mixture::Mixture(const MixtureConfig& config) : seed_(config.seed), source_begin_{0} {
+Mixture::Mixture(const MixtureConfig& config) : seed_(config.packing.seed), source_begin_{0} {
   if (config.sources.empty()) fail_input("no data: expected at least one token file");
   for (const DataSource& one : config.sources) {
     sources_.push_back(open_source(one, config, sources_.size() + 1));
@@ -71,17 +71,31 @@ Row Mixture::Epoch::row(int64_t sample) const {
   const std::vector<int64_t>& begin = mixture_->source_begin_;
   const auto s = static_cast<size_t>(std::upper_bound(begin.begin(), begin.end(), index) - begin.begin()) - 1;
   const Source& source = mixture_->sources_[s];
-  return {.store = source.store.get(), .segments = source.packing.row(source.row(number_, index - begin[s]))};
+  return {.store = source.store.get(),
+          .segments = source.packing.row(source.row(number_, index - begin[s])),
+          .isolated = source.packing.isolated};
 }
 
 std::vector<Row> Mixture::file_rows() const {
   std::vector<Row> rows;
   for (const Source& source : sources_) {
     for (int64_t r = 0; r < source.packing.num_rows(); ++r)
-      rows.push_back(
-          {.store = source.store.get(), .segments = source.packing.row(r), .scale = static_cast<float>(source.weight)});
+      rows.push_back({.store = source.store.get(),
+                      .segments = source.packing.row(r),
+                      .isolated = source.packing.isolated,
+                      .scale = static_cast<float>(source.weight)});
   }
   return rows;
+}
+
+int64_t Mixture::cut_tokens() const {
+  int64_t tokens = 0;
+  for (const Source& source : sources_) {
+    if (source.packing.isolated) continue;
+    tokens += source.store->info().num_tokens;
+    for (const Segment& segment : source.packing.segments) tokens -= segment.num_inputs;
+  }
+  return tokens;
 }
 
 }  // namespace dslite

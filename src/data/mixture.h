@@ -6,9 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "src/data/packing.h"
 #include "src/data/permutation.h"
-#include "src/data/token_store.h"
+#include "src/data/row.h"
 
 namespace dslite {
 
@@ -19,8 +18,7 @@ struct DataSource {
 
 struct MixtureConfig {
   std::vector<DataSource> sources;
-  int64_t sequence_tokens = 0;  // L: input tokens of a row at most
-  uint64_t seed = 0;
+  PackingRule packing;  // its seed also draws the order
 };
 
 class Mixture {
@@ -45,6 +43,7 @@ class Mixture {
   };
   // Every row of the files once, in their order; a file's weight multiplies its loss weights.
   std::vector<Row> file_rows() const;
+  int64_t cut_tokens() const;  // of the files, that esft packing leaves out
 
  private:
   // Weight w gives round(w * R) rows an epoch: floor(w) times every row, and for the rest a window that moves on

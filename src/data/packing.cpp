@@ -1,4 +1,4 @@
-// Best-fit-decreasing packing in O(segments * log) with buckets of rows by free room.
+// Best-fit-decreasing packing in O(segments * log) with buckets of rows by free room; ESFT's packing in file order.
 #include "src/data/packing.h"
 
 #include <algorithm>
@@ -10,6 +10,8 @@
 
 namespace dslite {
 namespace {
+
+constexpr double kEsftDropShare = 0.2;  // random_concat_ratio of ESFT's configs/base.yaml
 
 std::vector<Segment> cut_documents(std::span<const uint64_t> document_offsets, uint64_t length) {
   std::vector<Segment> segments;
@@ -90,12 +92,7 @@ class OpenRows {
   std::vector<uint64_t> bits_, summary_;
 };
 
-}  // namespace
-
-Packing pack_documents(std::span<const uint64_t> document_offsets, int64_t sequence_tokens, uint64_t seed) {
-  if (sequence_tokens < 1 || sequence_tokens > kMaxSequenceTokens)
-    fail_input("sequence_tokens: found {}, expected 1 to {}", sequence_tokens, kMaxSequenceTokens);
-  const auto length = static_cast<uint64_t>(sequence_tokens);
+Packing pack_best_fit(std::span<const uint64_t> document_offsets, uint64_t length, uint64_t seed) {
   std::vector<Segment> segments = cut_documents(document_offsets, length);
   sort_segments(segments, seed);
   OpenRows open(length);
@@ -122,43 +119,38 @@ Packing pack_documents(std::span<const uint64_t> document_offsets, int64_t seque
   return packing;
 }
 
-void append_row(const Row& row, Batch& batch) {
-  const TokenStore& store = *row.store;
-  const bool sft = store.info().kind == TokenFileKind::kSft;
-  if (batch.offsets.empty()) batch.offsets.push_back(0);
-  for (const Segment& segment : row.segments) {
-    const uint64_t end = segment.begin + segment.num_inputs;
-    const auto tokens = store.tokens(segment.begin, end + 1);
-    batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end() - 1);
-    batch.labels.insert(batch.labels.end(), tokens.begin() + 1, tokens.end());
-    if (sft) {
-      for (const float weight : store.loss_weight(segment.begin + 1, end + 1))
-        batch.loss_weight.push_back(weight * row.scale);
-    } else {
-      batch.loss_weight.insert(batch.loss_weight.end(), segment.num_inputs, row.scale);
-    }
-    for (uint32_t i = 0; i < segment.num_inputs; ++i) batch.positions.push_back(static_cast<int32_t>(i));
-    batch.offsets.push_back(static_cast<int64_t>(batch.tokens.size()));
+// Row after row in file order; what does not fit loses its front.
+Packing pack_esft(std::span<const uint64_t> document_offsets, uint64_t length, uint64_t seed) {
+  if (length < 2) fail_input("sequence_tokens: found {}, expected at least 2 for packing = \"esft\"", length);
+  const RandomStream random(seed, RandomPurpose::kPacking, 2);
+  Packing packing{.segments = {}, .row_offsets = {0}, .isolated = false};
+  uint64_t filled = 0;
+  for (size_t d = 0; d + 1 < document_offsets.size(); ++d) {
+    const uint64_t end = document_offsets[d + 1], room = length - filled;
+    uint64_t begin = std::max(document_offsets[d], end - std::min(end, room));
+    if (filled > 0 && random.uniform(d) < kEsftDropShare) ++begin;
+    if (begin < end) packing.segments.push_back({begin, static_cast<uint32_t>(end - begin)});
+    filled += end - begin;
+    if (filled < length) continue;
+    packing.row_offsets.push_back(packing.segments.size());
+    filled = 0;
   }
+  if (filled > 1) {
+    packing.row_offsets.push_back(packing.segments.size());
+  } else {
+    packing.segments.resize(packing.row_offsets.back());  // one token alone has no label
+  }
+  return packing;
 }
 
-BatchTotals row_totals(const Row& row) {
-  const TokenStore& store = *row.store;
-  const bool sft = store.info().kind == TokenFileKind::kSft;
-  BatchTotals totals;
-  for (const Segment& segment : row.segments) {
-    totals.num_tokens += segment.num_inputs;
-    if (!sft) {
-      totals.num_trained_tokens += segment.num_inputs;
-      totals.target_weight += static_cast<double>(row.scale) * segment.num_inputs;
-      continue;
-    }
-    for (const float weight : store.loss_weight(segment.begin + 1, segment.begin + segment.num_inputs + 1)) {
-      totals.num_trained_tokens += weight > 0;
-      totals.target_weight += weight * row.scale;
-    }
-  }
-  return totals;
+}  // namespace
+
+Packing pack_documents(std::span<const uint64_t> document_offsets, const PackingRule& rule) {
+  if (rule.sequence_tokens < 1 || rule.sequence_tokens > kMaxSequenceTokens)
+    fail_input("sequence_tokens: found {}, expected 1 to {}", rule.sequence_tokens, kMaxSequenceTokens);
+  const auto length = static_cast<uint64_t>(rule.sequence_tokens);
+  return rule.kind == PackingKind::kEsft ? pack_esft(document_offsets, length, rule.seed)
+                                         : pack_best_fit(document_offsets, length, rule.seed);
 }
 
 }  // namespace dslite

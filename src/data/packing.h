@@ -1,25 +1,31 @@
-// Documents become segments, segments become rows. A document of n tokens has n - 1 labels (token 0 is never one); it
-// is cut every L labels, and consecutive segments share one token (last label of one, first input of the next), so
-// every other token is a label exactly once. Rows of at most L inputs are filled by best-fit decreasing. All is a pure
-// function of (document offsets, L, seed).
+// Documents become segments, segments become rows of at most L inputs: a pure function of (document offsets, L, seed).
 #pragma once
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "src/data/batch.h"
-#include "src/data/token_store.h"
-
 namespace dslite {
 
+// best-fit: a document of n tokens has n - 1 labels (token 0 is never one); it is cut every L labels, and consecutive
+// segments share one token (last label of one, first input of the next), so every other token is a label exactly once.
+// Segments are placed longest first, ties in an order drawn from the seed, each into the row that it fills best; of
+// rows with equal room, into the one with the smallest sum of squared lengths, so that rows cost attention alike.
+//
+// esft: for reproducing "Expert-specialized fine-tuning" (arXiv:2407.01906) with what its public code does. Documents
+// stand in file order and a row is one segment: they attend to each other, and positions run on. A document that does
+// not fit into its row loses its front; one that does not begin a row loses its first token (bos, unless it was cut)
+// with probability 0.2. Every token of a row is an input; a kept bos is a label of weight 1.
+enum class PackingKind { kBestFit, kEsft };
+
 struct Segment {
-  uint64_t begin;  // first input: an index into the file's tokens; the last label is token begin + num_inputs
+  uint64_t begin;  // first input: an index into the file's tokens
   uint32_t num_inputs;
 };
 
 struct Packing {
   std::vector<Segment> segments;      // row after row
   std::vector<uint64_t> row_offsets;  // [R + 1] into segments
+  bool isolated = true;               // segments have labels of their own; false: of esft, a row is one text
   int64_t num_rows() const { return static_cast<int64_t>(row_offsets.size()) - 1; }
   std::span<const Segment> row(int64_t index) const {
     return std::span(segments).subspan(row_offsets[index], row_offsets[index + 1] - row_offsets[index]);
@@ -28,17 +34,11 @@ struct Packing {
 
 constexpr int64_t kMaxSequenceTokens = int64_t{1} << 24;
 
-// Longest first; ties in an order drawn from the seed. A segment goes to the row that it fills best; of rows with equal
-// room, to the one with the smallest sum of squared lengths, so that rows cost attention alike.
-Packing pack_documents(std::span<const uint64_t> document_offsets, int64_t sequence_tokens, uint64_t seed);
-
-struct Row {
-  const TokenStore* store;
-  std::span<const Segment> segments;
-  float scale = 1;  // multiplies the loss weights
+struct PackingRule {
+  PackingKind kind = PackingKind::kBestFit;
+  int64_t sequence_tokens = 0;  // L
+  uint64_t seed = 0;
 };
-void append_row(const Row& row, Batch& batch);
-// The row's share of the totals; reads loss weights only.
-BatchTotals row_totals(const Row& row);
+Packing pack_documents(std::span<const uint64_t> document_offsets, const PackingRule& rule);
 
 }  // namespace dslite

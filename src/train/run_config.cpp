@@ -23,6 +23,9 @@ void add_model_and_data(ConfigSchema& schema, RunConfig& config) {
                         {.description = "token files that validation reads"});
   schema.integer("data.sequence_tokens", &config.data.sequence_tokens, {1, int64_t{1} << 24},
                  {.description = "tokens of a row; longer documents are cut into segments", .required = true});
+  schema.choice("data.packing", &config.data.packing, {"best-fit", "esft"},
+                {.description = "best-fit isolates documents; esft, for reproduction: file order, one text a row, the "
+                                "front of what does not fit is cut"});
   schema.integer("batch.tokens_per_step", &config.batch.tokens_per_step, {1},
                  {.description = "row places of one optimizer step; a multiple of sequence_tokens", .required = true});
   schema.integer(

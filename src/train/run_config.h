@@ -20,6 +20,7 @@ struct RunConfig {
   struct Data {
     std::vector<WeightedPath> train, validation;
     int64_t sequence_tokens = 0;
+    std::string packing = "best-fit";
   } data;
   struct Batch {
     int64_t tokens_per_step = 0, tokens_per_micro_batch = 0;

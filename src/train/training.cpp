@@ -47,8 +47,7 @@ std::vector<int64_t> moe_layers(const ModelConfig& config) {
 
 std::vector<Batch> read_validation(const RunConfig& config, const RunLength& length) {
   if (config.data.validation.empty()) return {};
-  return validation_batches(data_sources(config.data.validation), config.data.sequence_tokens,
-                            length.rows_per_micro_batch);
+  return validation_batches(validation_config(config), length.rows_per_micro_batch);
 }
 
 class TrainingRun {

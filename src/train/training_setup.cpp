@@ -25,18 +25,28 @@ void check_tokens(const TrainingSetup& setup, const Mixture& mixture) {
   }
 }
 
-}  // namespace
-
 std::vector<DataSource> data_sources(const std::vector<WeightedPath>& files) {
   std::vector<DataSource> sources;
   for (const WeightedPath& file : files) sources.push_back({.path = file.path, .weight = file.weight});
   return sources;
 }
 
+PackingKind packing_kind(const RunConfig& recipe) {
+  return recipe.data.packing == "esft" ? PackingKind::kEsft : PackingKind::kBestFit;
+}
+
+}  // namespace
+
 MixtureConfig mixture_config(const RunConfig& recipe) {
   return {.sources = data_sources(recipe.data.train),
-          .sequence_tokens = recipe.data.sequence_tokens,
-          .seed = static_cast<uint64_t>(recipe.run.seed)};
+          .packing = {.kind = packing_kind(recipe),
+                      .sequence_tokens = recipe.data.sequence_tokens,
+                      .seed = static_cast<uint64_t>(recipe.run.seed)}};
+}
+
+MixtureConfig validation_config(const RunConfig& recipe) {
+  return {.sources = data_sources(recipe.data.validation),
+          .packing = {.kind = packing_kind(recipe), .sequence_tokens = recipe.data.sequence_tokens, .seed = 0}};
 }
 
 TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_path, const Mixture& mixture) {
@@ -46,6 +56,7 @@ TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_
   if (setup.config.loss.balance_alpha < 0)
     setup.config.loss.balance_alpha = model.n_routed_experts ? model.aux_loss_alpha : 0;
   setup.rows_per_epoch = mixture.rows_per_epoch();
+  setup.cut_tokens = mixture.cut_tokens();
   setup.length = run_length(setup.config, setup.rows_per_epoch);
   check_tokens(setup, mixture);
   setup.counts = count_parameters(model);
@@ -60,11 +71,13 @@ TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_
 
 std::string setup_text(const TrainingSetup& setup) {
   const int64_t parts = setup.length.rows_per_step / setup.length.rows_per_micro_batch;
+  const std::string cut =
+      setup.cut_tokens == 0 ? "" : fmt::format("; packing leaves out {} tokens of the files", setup.cut_tokens);
   return fmt::format(
-      "model: {} parameters, {} active a token, {}\ndata: {} rows of {} tokens an epoch\nrun: {} steps of {} tokens "
+      "model: {} parameters, {} active a token, {}\ndata: {} rows of {} tokens an epoch{}\nrun: {} steps of {} tokens "
       "({} of {} tokens each), {} tokens, {:.2f} epochs\n{}; {} available\n",
       count_text(static_cast<double>(setup.counts.total)), count_text(static_cast<double>(setup.counts.active)),
-      setup.config.model.dtype, setup.rows_per_epoch, setup.config.data.sequence_tokens, setup.length.num_steps,
+      setup.config.model.dtype, setup.rows_per_epoch, setup.config.data.sequence_tokens, cut, setup.length.num_steps,
       setup.config.batch.tokens_per_step, parts == 1 ? "one micro-batch" : fmt::format("{} micro-batches", parts),
       setup.config.batch.tokens_per_micro_batch, count_text(static_cast<double>(setup.length.total_tokens)),
       static_cast<double>(setup.length.total_tokens) /

@@ -15,13 +15,14 @@ struct TrainingSetup {
   OpenModel open;
   RunLength length;
   int64_t rows_per_epoch = 0;
+  int64_t cut_tokens = 0;  // that packing leaves out
   ParameterCounts counts;
   MemoryPlan memory;
 };
 // `model_path`: the recipe's model.path, or RUN/model when a run goes on.
 TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_path, const Mixture& mixture);
 MixtureConfig mixture_config(const RunConfig& recipe);
-std::vector<DataSource> data_sources(const std::vector<WeightedPath>& files);
+MixtureConfig validation_config(const RunConfig& recipe);
 std::string setup_text(const TrainingSetup& setup);
 
 }  // namespace dslite

@@ -36,8 +36,7 @@ class LoaderTest : public ::testing::Test {
   }
   MixtureConfig config(double sft_weight = 1, double text_weight = 1) const {
     return {.sources = {{folder / "sft.h5", sft_weight}, {folder / "text.h5", text_weight}},
-            .sequence_tokens = 64,
-            .seed = 3};
+            .packing = {.sequence_tokens = 64, .seed = 3}};
   }
   // Opened anew.
   Loader open(const BatchRows& rows = {.per_step = 6, .per_micro_batch = 2}) const {
@@ -177,7 +176,8 @@ class MillionRows : public ::testing::Test {
     writer.commit();
   }
   std::shared_ptr<const Mixture> open() const {
-    return std::make_shared<Mixture>(MixtureConfig{.sources = {{folder / "t.h5", 1}}, .sequence_tokens = 1, .seed = 9});
+    return std::make_shared<Mixture>(
+        MixtureConfig{.sources = {{folder / "t.h5", 1}}, .packing = {.sequence_tokens = 1, .seed = 9}});
   }
   // The next step's rows in the global order, put together from all ranks.
   static void next_step(std::vector<Loader>& ranks, std::vector<int32_t>& order) {
@@ -236,8 +236,8 @@ TEST_F(MillionRows, OnceEachAndInOrderThroughFiveHundredKills) {
 
 TEST_F(LoaderTest, WeightsAreEpochsPerEpoch) {
   const auto open_text = [&](double weight) {
-    return Loader(std::make_shared<Mixture>(
-                      MixtureConfig{.sources = {{folder / "text.h5", weight}}, .sequence_tokens = 64, .seed = 3}),
+    return Loader(std::make_shared<Mixture>(MixtureConfig{.sources = {{folder / "text.h5", weight}},
+                                                          .packing = {.sequence_tokens = 64, .seed = 3}}),
                   kOneRow);
   };
   const int64_t text_rows = open_text(1).mixture().rows_per_epoch();
@@ -269,7 +269,7 @@ TEST_F(LoaderTest, WeightsAreEpochsPerEpoch) {
 // Every epoch of a mixture holds exactly round(weight * rows) rows of each file.
 TEST_F(LoaderTest, ProportionsOfAMixtureAreExactInEveryEpoch) {
   const auto rows_of = [&](const char* name) {
-    const Mixture alone({.sources = {{folder / name}}, .sequence_tokens = 64, .seed = config().seed});
+    const Mixture alone({.sources = {{folder / name}}, .packing = config().packing});
     std::set<std::string> keys;
     for (const Row& row : alone.file_rows()) {
       Batch batch;
@@ -300,7 +300,7 @@ TEST_F(LoaderTest, ProportionsOfAMixtureAreExactInEveryEpoch) {
 
 TEST_F(LoaderTest, EpochsDifferAndSeedsDiffer) {
   MixtureConfig other_seed = config();
-  other_seed.seed = 4;
+  other_seed.packing.seed = 4;
   Loader loader = open(), other(std::make_shared<Mixture>(other_seed), {.per_step = 6, .per_micro_batch = 2});
   const std::string first = row_key(loader.next().micro_batches[0]);
   EXPECT_NE(first, row_key(other.next().micro_batches[0]));
@@ -310,7 +310,8 @@ TEST_F(LoaderTest, EpochsDifferAndSeedsDiffer) {
 
 TEST_F(LoaderTest, ValidationShowsEveryRowOnceInOrder) {
   const std::vector<DataSource> sources = {{folder / "sft.h5", 1}, {folder / "text.h5", 0.5}};
-  const auto batches = validation_batches(sources, 64, 3), again = validation_batches(sources, 64, 3);
+  const auto batches = validation_batches({.sources = sources, .packing = {.sequence_tokens = 64}}, 3),
+             again = validation_batches({.sources = sources, .packing = {.sequence_tokens = 64}}, 3);
   double weight = 0, expected = 0;
   for (size_t b = 0; b < batches.size(); ++b) {
     EXPECT_EQ(row_key(batches[b]), row_key(again[b]));
@@ -337,7 +338,7 @@ TEST_F(LoaderTest, RefusesWhatDoesNotFit) {
   refused(config(), "rows of a step", {.per_step = 0, .per_micro_batch = 1});
   refused(config(), "rows of a micro-batch", {.per_step = 1, .per_micro_batch = 0});
   MixtureConfig bad = config();
-  bad.sequence_tokens = 0;
+  bad.packing.sequence_tokens = 0;
   refused(bad, "sequence_tokens");
   bad = config();
   bad.sources.clear();

@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <utility>
 
+#include "src/base/error.h"
 #include "src/base/random.h"
 #include "src/data/prepare.h"
-#include "tests/support/temp_folder.h"
+#include "src/data/row.h"
+#include "tests/data/token_files.h"
 
 namespace dslite {
 namespace {
@@ -34,7 +37,7 @@ std::vector<uint64_t> random_lengths(size_t count, uint64_t most, uint64_t seed)
 TEST(Packing, EveryTokenButTheFirstIsALabelOnce) {
   for (const int64_t length : {1, 2, 7, 64, 100, 4096, 5000}) {
     const auto offsets = offsets_of(random_lengths(500, 300, 1));
-    const Packing packing = pack_documents(offsets, length, 5);
+    const Packing packing = pack_documents(offsets, {.sequence_tokens = length, .seed = 5});
     std::vector<int> label(offsets.back()), document_of(offsets.back());
     for (size_t d = 0; d + 1 < offsets.size(); ++d)
       std::fill(document_of.begin() + offsets[d], document_of.begin() + offsets[d + 1], d);
@@ -59,7 +62,7 @@ TEST(Packing, EveryTokenButTheFirstIsALabelOnce) {
 }
 
 TEST(Packing, LongDocumentsAreCutEveryLLabels) {
-  const Packing packing = pack_documents(offsets_of({11}), 4, 0);  // 10 labels: 4, 4, 2
+  const Packing packing = pack_documents(offsets_of({11}), {.sequence_tokens = 4});  // 10 labels: 4, 4, 2
   ASSERT_EQ(packing.segments.size(), 3u);
   std::vector<std::pair<uint64_t, uint32_t>> cuts;
   for (const Segment& segment : packing.segments) cuts.emplace_back(segment.begin, segment.num_inputs);
@@ -70,8 +73,9 @@ TEST(Packing, LongDocumentsAreCutEveryLLabels) {
 
 TEST(Packing, FillsRowsAndDependsOnNothingElse) {
   const auto offsets = offsets_of(random_lengths(20000, 3000, 2));
-  const Packing packing = pack_documents(offsets, 2048, 5), again = pack_documents(offsets, 2048, 5),
-                other = pack_documents(offsets, 2048, 6);
+  const Packing packing = pack_documents(offsets, {.sequence_tokens = 2048, .seed = 5}),
+                again = pack_documents(offsets, {.sequence_tokens = 2048, .seed = 5}),
+                other = pack_documents(offsets, {.sequence_tokens = 2048, .seed = 6});
   uint64_t inputs = 0;
   for (const Segment& segment : packing.segments) inputs += segment.num_inputs;
   EXPECT_GT(static_cast<double>(inputs) / (2048.0 * static_cast<double>(packing.num_rows())), 0.995);
@@ -91,7 +95,7 @@ TEST(Packing, IsBestFitDecreasing) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const auto offsets = offsets_of(random_lengths(300, 200, seed));
     const int64_t length = 64 + static_cast<int64_t>(seed) * 31;
-    const Packing packing = pack_documents(offsets, length, seed);
+    const Packing packing = pack_documents(offsets, {.sequence_tokens = length, .seed = seed});
     std::vector<uint64_t> sizes;
     for (const Segment& segment : packing.segments) sizes.push_back(segment.num_inputs);
     std::sort(sizes.rbegin(), sizes.rend());
@@ -112,6 +116,91 @@ TEST(Packing, IsBestFitDecreasing) {
   }
 }
 
+// The rule of ESFT's public code, word by word over lists of tokens, with this project's draws: the front of what does
+// not fit goes, then perhaps the first token; bos is trained wherever it does not begin a row.
+struct EsftRow {
+  std::vector<int32_t> tokens;
+  std::vector<float> weight;  // of each token as a label
+};
+std::vector<EsftRow> esft_rows(const std::vector<TestDocument>& documents, size_t length, uint64_t seed) {
+  const RandomStream random(seed, RandomPurpose::kPacking, 2);
+  std::vector<EsftRow> rows;
+  EsftRow row;
+  for (size_t d = 0; d < documents.size(); ++d) {
+    std::vector<int32_t> tokens = documents[d].tokens;
+    std::vector<float> weight = documents[d].loss_weight;
+    if (weight.empty()) weight.assign(tokens.size(), 1);
+    weight[0] = 1;
+    const size_t room = length - row.tokens.size();
+    if (tokens.size() > room) {
+      tokens.erase(tokens.begin(), tokens.end() - static_cast<std::ptrdiff_t>(room));
+      weight.erase(weight.begin(), weight.end() - static_cast<std::ptrdiff_t>(room));
+    }
+    if (!row.tokens.empty() && random.uniform(d) < 0.2) {
+      tokens.erase(tokens.begin());
+      weight.erase(weight.begin());
+    }
+    row.tokens.insert(row.tokens.end(), tokens.begin(), tokens.end());
+    row.weight.insert(row.weight.end(), weight.begin(), weight.end());
+    if (row.tokens.size() == length) rows.push_back(std::exchange(row, {}));
+  }
+  if (row.tokens.size() > 1) rows.push_back(row);
+  return rows;
+}
+
+TEST(Packing, EsftIsTheRuleOfItsPublicCode) {
+  const TempFolder folder(TempFolder::memory());
+  for (const TokenFileKind kind : {TokenFileKind::kSft, TokenFileKind::kPretrain}) {
+    const auto documents = random_documents(kind, 400, 60, 6);
+    write_token_file(folder / "t.h5", kind, documents);
+    const TokenStore store(folder / "t.h5");
+    for (const int64_t length : {2, 3, 17, 64, 100, 100000}) {
+      const Packing packing =
+          pack_documents(store.document_offsets(), {.kind = PackingKind::kEsft, .sequence_tokens = length, .seed = 8});
+      const auto expected = esft_rows(documents, static_cast<size_t>(length), 8);
+      ASSERT_EQ(packing.num_rows(), static_cast<int64_t>(expected.size()));
+      for (size_t r = 0; r < expected.size(); ++r) {
+        const Row row{.store = &store,
+                      .segments = packing.row(static_cast<int64_t>(r)),
+                      .isolated = packing.isolated,
+                      .scale = 0.5};
+        Batch batch;
+        append_row(row, batch);
+        const size_t size = expected[r].tokens.size();
+        ASSERT_EQ(batch.tokens, expected[r].tokens);
+        ASSERT_EQ(batch.offsets, (std::vector<int64_t>{0, static_cast<int64_t>(size)}));
+        double weight = 0;
+        int64_t trained = 0;
+        for (size_t t = 0; t < size; ++t) {
+          const bool last = t + 1 == size;
+          ASSERT_EQ(batch.positions[t], static_cast<int32_t>(t));
+          ASSERT_EQ(batch.labels[t], last ? -1 : expected[r].tokens[t + 1]);
+          ASSERT_EQ(batch.loss_weight[t], last ? 0 : 0.5f * expected[r].weight[t + 1]);
+          weight += batch.loss_weight[t];
+          trained += batch.loss_weight[t] > 0;
+        }
+        const BatchTotals totals = row_totals(row);
+        EXPECT_EQ(totals.num_tokens, static_cast<int64_t>(size));
+        EXPECT_EQ(totals.num_trained_tokens, trained);
+        EXPECT_EQ(totals.target_weight, weight);
+      }
+    }
+  }
+  EXPECT_THROW(pack_documents(offsets_of({5}), {.kind = PackingKind::kEsft, .sequence_tokens = 1}), UserError);
+}
+
+// What the rule keeps: a fifth of the documents that do not begin a row lose bos; nothing but fronts is cut.
+TEST(Packing, EsftDropsAFifthOfTheBos) {
+  const auto offsets = offsets_of(std::vector<uint64_t>(100000, 10));
+  const Packing packing = pack_documents(offsets, {.kind = PackingKind::kEsft, .sequence_tokens = 1 << 20, .seed = 1});
+  int64_t dropped = 0;
+  for (const Segment& segment : packing.segments) {
+    dropped += segment.begin % 10 == 1 && segment.num_inputs == 9;
+    EXPECT_EQ((segment.begin + segment.num_inputs) % 10, 0u);
+  }
+  EXPECT_NEAR(static_cast<double>(dropped), 20000, 600);  // 4.7 deviations
+}
+
 TEST(Packing, FillsNinetyNinePercentOfRowsOf4096WithRealChat) {
   const std::string data = DSLITE_SOURCE_DIR "/../shared/data/";
   if (!std::filesystem::exists(data)) GTEST_SKIP() << data << " is absent";
@@ -123,7 +212,7 @@ TEST(Packing, FillsNinetyNinePercentOfRowsOf4096WithRealChat) {
   options.policies.tools = ToolPolicy::kJsonText;
   prepare(options, [](const std::string& line) { ADD_FAILURE() << line; });
   const TokenStore store(options.output);
-  const Packing packing = pack_documents(store.document_offsets(), 4096, 1);
+  const Packing packing = pack_documents(store.document_offsets(), {.sequence_tokens = 4096, .seed = 1});
   double inputs = 0, least_squares = 1e300, most_squares = 0;
   for (int64_t r = 0; r + 1 < packing.num_rows(); ++r) {
     double squares = 0;

@@ -32,7 +32,7 @@ class PrefetcherTest : public ::testing::Test {
   }
   Loader open() const {
     return {std::make_shared<Mixture>(
-                MixtureConfig{.sources = {{.path = folder / "sft.h5"}}, .sequence_tokens = 64, .seed = 3}),
+                MixtureConfig{.sources = {{.path = folder / "sft.h5"}}, .packing = {.sequence_tokens = 64, .seed = 3}}),
             {.per_step = 6, .per_micro_batch = 2}};
   }
   TempFolder folder{TempFolder::memory()};

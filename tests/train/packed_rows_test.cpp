@@ -27,9 +27,9 @@ void write_documents(const std::string& path, const std::vector<Document>& docum
 
 // One row a batch, in the order of an epoch.
 std::vector<Batch> rows_of(const std::string& path) {
-  Loader loader(
-      std::make_shared<Mixture>(MixtureConfig{.sources = {{.path = path}}, .sequence_tokens = kRowTokens, .seed = 5}),
-      {.per_step = 1, .per_micro_batch = 1});
+  Loader loader(std::make_shared<Mixture>(
+                    MixtureConfig{.sources = {{.path = path}}, .packing = {.sequence_tokens = kRowTokens, .seed = 5}}),
+                {.per_step = 1, .per_micro_batch = 1});
   std::vector<Batch> rows;
   for (int64_t r = 0; r < loader.mixture().rows_per_epoch(); ++r) rows.push_back(loader.next().micro_batches.at(0));
   return rows;
