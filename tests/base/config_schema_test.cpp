@@ -99,6 +99,26 @@ TEST_F(ConfigSchemaTest, ResolvedTextReadsBackToItself) {
   EXPECT_EQ(again.files, v.files);
 }
 
+// What once ended the program inside toml++, or was taken for granted there.
+TEST_F(ConfigSchemaTest, DamagedTextIsRefused) {
+  for (const std::string text :
+       {"[\n", "[a\n]", "[[\n", "[a]\ncount = {\n", "[=", "a = [[[[", "[b]\nname = 'a'あ\n", "[b]\nflag = trueあ\n", "[b]\nflag = t.\"あ\n"})
+    EXPECT_THAT(problem(text), HasSubstr("r.toml")) << text;
+  std::string deep = "a", header = "[a";
+  for (int i = 0; i < 100000; ++i) {
+    deep += ". a";
+    header += ".\"a\"";
+  }
+  EXPECT_THAT(problem(deep + " = 1\n"), HasSubstr("more than 1000 parts"));
+  EXPECT_THAT(problem("[b]\nflag = true\n" + header + "]\n"), HasSubstr("r.toml:3"));
+  EXPECT_THAT(problem("", {"a.count={" + deep + "=1}"}), HasSubstr("command line"));
+  EXPECT_EQ(problem("", {"b.name=名前"}), "");
+  EXPECT_EQ(problem("# 名前\n[b]\nname = \"\\\"名\"  # 前\nwords = ['名', '''\n名'''', \"\"\"\\\"\"\"\"\"]\n"), "");
+  EXPECT_THAT(problem("[a]\ncount = " + std::string(100000, '[')), HasSubstr("not valid TOML"));
+  EXPECT_THAT(problem(std::string(size_t{2} << 20, '\n')), HasSubstr("at most"));
+  EXPECT_EQ(problem("[b]\nwords = [\"" + std::string(500, '.') + "\", \"a.b/c.d/e.f\"]\n"), "");
+}
+
 TEST_F(ConfigSchemaTest, NamesPlaceFoundAndExpected) {
   const struct {
     const char* text;
