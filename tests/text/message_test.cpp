@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "src/text/strip.h"
 #include "src/text/utf8.h"
 
@@ -25,6 +27,18 @@ TEST(Message, StripsWhatPythonStrips) {
   EXPECT_EQ(stripped(spaces + "a" + spaces + "你" + spaces), "a" + spaces + "你");
   EXPECT_EQ(stripped("\u200Bx\uFEFF"), "\u200Bx\uFEFF");
   EXPECT_EQ(stripped(""), "");
+}
+
+// Callers strip before anything has looked at the bytes; `text` ends where its memory ends, so that a read behind it
+// is seen by AddressSanitizer.
+TEST(Message, StrippingLeavesCutCharactersAlone) {
+  for (const std::string_view cut : {"\xC2", "\xE2\x80", "\xE3", "\xF0\x9F\x98", "\xFF", "\x80\x80\x80"}) {
+    for (const std::string& text : {std::string(cut), "  a" + std::string(cut), std::string(cut) + "a "}) {
+      const std::vector<char> exact(text.begin(), text.end());
+      const std::string_view left = stripped({exact.data(), exact.size()});
+      EXPECT_NE(left.find(cut), std::string_view::npos);
+    }
+  }
 }
 
 TEST(Message, PartsFollowTheirText) {
