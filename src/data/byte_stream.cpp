@@ -17,12 +17,12 @@
 namespace dslite {
 namespace {
 
-constexpr size_t kInputBytes = size_t{1} << 18;
+constexpr int64_t kMaxInputBytes = int64_t{1} << 18;
 
 }  // namespace
 
 struct ByteStream::Inflater {
-  Inflater() : input(kInputBytes) {
+  explicit Inflater(int64_t file_bytes) : input(static_cast<size_t>(std::min(file_bytes, kMaxInputBytes))) {
     DSLITE_ASSERT(inflateInit2(&stream, 15 + 16) == Z_OK);  // the largest window, gzip headers only
   }
   ~Inflater() { inflateEnd(&stream); }
@@ -62,7 +62,7 @@ ByteStream::ByteStream(const std::string& path) : path_(path) {
     fail_input("{}: found {}, expected UTF-8 text or JSON, plain or packed by gzip (README.md says how to convert)",
                path, refused);
   }
-  if (head.starts_with("\x1f\x8b")) inflater_ = std::make_unique<Inflater>();
+  if (head.starts_with("\x1f\x8b")) inflater_ = std::make_unique<Inflater>(file_bytes_);
 }
 
 ByteStream::~ByteStream() {

@@ -13,7 +13,8 @@ namespace {
 // Records that are handed out together: enough for the threads, little enough for the memory.
 constexpr size_t kBatchRecords = 4096;
 constexpr size_t kBatchBytes = size_t{8} << 20;
-constexpr size_t kReadBytes = size_t{1} << 20;
+// Read at once: as much as is there already, so that little files cost little.
+constexpr size_t kMinReadBytes = size_t{1} << 14, kMaxReadBytes = size_t{1} << 20;
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
@@ -73,7 +74,7 @@ bool InputFile::more() {
     position_ = begin_;
   }
   const size_t size = buffer_.size();
-  buffer_.resize(size + kReadBytes);
+  buffer_.resize(size + std::clamp(size, kMinReadBytes, kMaxReadBytes));
   const size_t got = stream_->read(std::span(buffer_).subspan(size));
   buffer_.resize(size + got);
   return got > 0;
