@@ -30,18 +30,20 @@ struct TokenDatasetLayout {
   const char* name;
   size_t element_bytes;
   bool sft_only;
+  const char* type;  // of an element, as hdf5_structure.h spells it; token_dataset_type() is the same for libhdf5
 };
 constexpr size_t kTurnBytes = 8 + 8 + 8 + 1 + 4;  // document, begin, end, role, weight
 constexpr size_t kSourceBytes =
     kSourceNameBytes + kSha256Bytes + 3 * 8;  // name, sha256, bytes, num_documents, num_tokens
 inline constexpr std::array<TokenDatasetLayout, kNumTokenDatasets> kTokenDatasets = {{
-    {"tokens", 4, false},
-    {"document_offsets", 8, false},
-    {"document_source", 2, false},
-    {"document_hash", 8, false},
-    {"sources", kSourceBytes, false},
-    {"loss_weight", 4, true},
-    {"turns", kTurnBytes, true},
+    {"tokens", 4, false, "u32"},
+    {"document_offsets", 8, false, "u64"},
+    {"document_source", 2, false, "u16"},
+    {"document_hash", 8, false, "u64"},
+    {"sources", kSourceBytes, false,
+     "{name string[256], sha256 string[64], bytes u64, num_documents u64, num_tokens u64}"},
+    {"loss_weight", 4, true, "f32"},
+    {"turns", kTurnBytes, true, "{document u64, begin u64, end u64, role u8, weight f32}"},
 }};
 
 // Packed little-endian file type; the type in memory is the same, so HDF5 copies bytes.

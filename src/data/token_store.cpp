@@ -1,4 +1,4 @@
-// Reads token files: HDF5 for the structure, mmap for the data, hashes on first touch.
+// Reads token files: structure and data from one memory map, hashes on first touch.
 #include "src/data/token_store.h"
 
 #include <atomic>
@@ -8,133 +8,18 @@
 #include "src/base/error.h"
 #include "src/base/files.h"
 #include "src/base/hash.h"
+#include "src/data/hdf5_structure.h"
 #include "src/data/token_layout.h"
+#include "src/text/utf8.h"
 
 namespace dslite {
 namespace {
-
-constexpr size_t kMaxAttributeBytes = size_t{1} << 16;
 
 struct MappedDataset {
   const std::byte* data = nullptr;
   uint64_t num_elements = 0;
   std::vector<uint64_t> hashes;
   mutable std::vector<std::atomic<bool>> verified;  // one per block
-};
-
-struct Hdf5Reader {
-  const std::string& path;
-  std::span<const std::byte> bytes;  // the file
-  Hdf5Handle file;
-
-  Hdf5Reader(const std::string& file_path, std::span<const std::byte> file_bytes) : path(file_path), bytes(file_bytes) {
-    constexpr unsigned char kSignature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-    if (bytes.size() < sizeof kSignature || std::memcmp(bytes.data(), kSignature, sizeof kSignature) != 0) {
-      fail_input("{}: not an HDF5 file (expected a token file that `dslite prepare` wrote)", path);
-    }
-    const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-    check(H5Pset_file_locking(access, false, true) >= 0, "file access");
-    file = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose);
-    check(file >= 0, "the HDF5 structure");
-  }
-  void check(bool good, const std::string& what) const {
-    if (!good) fail_input("{}: cannot read {}: {}", path, what, hdf5_problem());
-  }
-
-  // Names of a group's hard links; any other kind of link could lead out of the file.
-  std::vector<std::string> members(hid_t group, const std::string& name) const {
-    H5G_info_t info;
-    check(H5Gget_info(group, &info) >= 0, name);
-    if (info.nlinks > 64)
-      fail_input("{}: {} holds {} objects, expected at most {}", path, name, info.nlinks, kNumTokenDatasets + 1);
-    std::vector<std::string> names;
-    for (hsize_t i = 0; i < info.nlinks; ++i) {
-      char buffer[256] = {};
-      H5L_info_t link;
-      check(H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, buffer, sizeof buffer, H5P_DEFAULT) >= 0 &&
-                H5Lget_info_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, &link, H5P_DEFAULT) >= 0,
-            name);
-      if (link.type != H5L_TYPE_HARD) {
-        fail_input("{}: {}{} is {} link, expected a dataset in this file", path, name, shown(buffer),
-                   link.type == H5L_TYPE_SOFT ? "a soft" : "an external");
-      }
-      names.emplace_back(buffer);
-    }
-    return names;
-  }
-
-  // A contiguous, unfiltered, one-dimensional dataset of exactly this type whose bytes lie inside the file.
-  MappedDataset dataset(hid_t parent, const std::string& name, hid_t type, size_t element_bytes) const {
-    const Hdf5Handle id(H5Dopen2(parent, name.c_str(), H5P_DEFAULT), H5Dclose);
-    check(id >= 0, "dataset " + name);
-    const Hdf5Handle found_type(H5Dget_type(id), H5Tclose), space(H5Dget_space(id), H5Sclose),
-        create(H5Dget_create_plist(id), H5Pclose);
-    check(found_type >= 0 && space >= 0 && create >= 0, "dataset " + name);
-    if (H5Pget_layout(create) != H5D_CONTIGUOUS) {
-      fail_input("{}: dataset {} is {}, expected contiguous storage", path, name,
-                 H5Pget_layout(create) == H5D_VIRTUAL ? "a virtual dataset" : "chunked or compact");
-    }
-    if (H5Pget_nfilters(create) != 0) fail_input("{}: dataset {} has filters, expected none", path, name);
-    if (H5Pget_external_count(create) != 0) fail_input("{}: dataset {} lies in an external file", path, name);
-    if (H5Tequal(found_type, type) <= 0)
-      fail_input("{}: dataset {} has another element type than the format says", path, name);
-    hsize_t dims[1] = {0};
-    if (H5Sget_simple_extent_ndims(space) != 1 || H5Sget_simple_extent_dims(space, dims, nullptr) != 1) {
-      fail_input("{}: dataset {} is not one-dimensional", path, name);
-    }
-    MappedDataset mapped;
-    mapped.num_elements = dims[0];
-    if (dims[0] == 0) return mapped;
-    const haddr_t offset = H5Dget_offset(id);
-    if (offset == HADDR_UNDEF || offset > bytes.size() || dims[0] > (bytes.size() - offset) / element_bytes) {
-      fail_input("{}: dataset {} ({} elements) does not lie inside the file ({} bytes)", path, name, dims[0],
-                 bytes.size());
-    }
-    if (offset % 8 != 0) fail_input("{}: dataset {} is not aligned to 8 bytes", path, name);
-    mapped.data = bytes.data() + offset;
-    return mapped;
-  }
-
-  Json attribute(hid_t id, const std::string& name) const {
-    const Hdf5Handle type(H5Aget_type(id), H5Tclose), space(H5Aget_space(id), H5Sclose);
-    check(type >= 0 && space >= 0, "attribute " + name);
-    if (H5Sget_simple_extent_type(space) != H5S_SCALAR)
-      fail_input("{}: attribute {} is not a scalar", path, shown(name));
-    if (H5Tget_class(type) == H5T_STRING) {
-      const size_t size = H5Tget_size(type);
-      if (H5Tis_variable_str(type) != 0 || size > kMaxAttributeBytes)
-        fail_input("{}: attribute {} is not a fixed-length string of at most {} bytes", path, shown(name),
-                   kMaxAttributeBytes);
-      std::string text(size, '\0');
-      check(H5Aread(id, type, text.data()) >= 0, "attribute " + name);
-      text.resize(strnlen(text.data(), size));
-      return text;
-    }
-    if (H5Tequal(type, H5T_STD_U64LE) > 0) {
-      uint64_t value = 0;
-      check(H5Aread(id, type, &value) >= 0, "attribute " + name);
-      return value;
-    }
-    if (H5Tequal(type, H5T_STD_I64LE) <= 0)
-      fail_input("{}: attribute {} is neither a string nor a 64-bit integer", path, shown(name));
-    int64_t value = 0;
-    check(H5Aread(id, type, &value) >= 0, "attribute " + name);
-    return value;
-  }
-
-  Json attributes() const {
-    H5O_info_t info;
-    check(H5Oget_info2(file, &info, H5O_INFO_NUM_ATTRS) >= 0, "attributes");
-    if (info.num_attrs > 64) fail_input("{}: found {} attributes, expected 16", path, info.num_attrs);
-    Json all = Json::object();
-    for (hsize_t i = 0; i < info.num_attrs; ++i) {
-      const Hdf5Handle id(H5Aopen_by_idx(file, ".", H5_INDEX_NAME, H5_ITER_INC, i, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-      char buffer[256] = {};
-      check(id >= 0 && H5Aget_name(id, sizeof buffer, buffer) >= 0, "attributes");
-      all[buffer] = attribute(id, buffer);
-    }
-    return all;
-  }
 };
 
 TokenFileInfo checked_info(Json attributes, const std::string& path) {
@@ -211,42 +96,50 @@ struct TokenStore::State {
     }
   }
 
-  void open_datasets(const Hdf5Reader& reader);
+  void open_datasets(const Hdf5Structure& structure, const Hdf5Object& root);
   void check_index();
 };
 
-void TokenStore::State::open_datasets(const Hdf5Reader& reader) {
+void TokenStore::State::open_datasets(const Hdf5Structure& structure, const Hdf5Object& root) {
+  const std::string& path = file.path();
   const bool sft = info.kind == TokenFileKind::kSft;
   std::vector<std::string> expected;
   for (const TokenDatasetLayout& layout : kTokenDatasets) {
     if (sft || !layout.sft_only) expected.emplace_back(layout.name);
   }
-  const Hdf5Handle check_group(H5Gopen2(reader.file, "check", H5P_DEFAULT), H5Gclose);
-  reader.check(check_group >= 0, "group check");
-  const auto demand = [&](std::vector<std::string> found, std::vector<std::string> names, const std::string& group) {
+  const auto demand_members = [&](const Hdf5Object& group, std::vector<std::string> names, const std::string& what) {
     std::sort(names.begin(), names.end());
-    std::sort(found.begin(), found.end());
+    std::vector<std::string> found;
+    for (const auto& [name, address] : group.members) found.push_back(name);
     if (found != names)
-      fail_input("{}: {} holds {}, expected {}", reader.path, group, fmt::join(found, " "), fmt::join(names, " "));
+      fail_input("{}: {} holds {}, expected {}", path, what, fmt::join(found, " "), fmt::join(names, " "));
   };
-  demand(reader.members(check_group, "/check/"), expected, "group /check");
   std::vector<std::string> root_names = expected;
   root_names.emplace_back("check");
-  demand(reader.members(reader.file, "/"), root_names, "the root group");
-  const Hdf5Handle hash_type(H5Tcopy(H5T_STD_U64LE), H5Tclose);
+  demand_members(root, root_names, "the root group");
+  const Hdf5Object check_group = structure.group(root.members.at("check"), "group /check");
+  demand_members(check_group, expected, "group /check");
+  const auto open = [&](uint64_t address, const std::string& name, std::string_view type) {
+    const Hdf5Dataset dataset = structure.dataset(address, "dataset " + name, type);
+    if (reinterpret_cast<uintptr_t>(dataset.bytes.data()) % 8 != 0)
+      fail_input("{}: dataset {} is not aligned to 8 bytes", path, name);
+    return dataset;
+  };
   for (size_t i = 0; i < kNumTokenDatasets; ++i) {
     const TokenDatasetLayout& layout = kTokenDatasets[i];
     if (!sft && layout.sft_only) continue;
+    const std::string name = layout.name;
+    const Hdf5Dataset elements = open(root.members.at(name), name, layout.type);
+    const Hdf5Dataset hashes = open(check_group.members.at(name), "/check/" + name, "u64");
     MappedDataset& dataset = datasets[i];
-    const Hdf5Handle type = token_dataset_type(static_cast<TokenDataset>(i));
-    dataset = reader.dataset(reader.file, layout.name, type, layout.element_bytes);
-    const MappedDataset hashes = reader.dataset(check_group, layout.name, hash_type, sizeof(uint64_t));
+    dataset.data = elements.bytes.data();
+    dataset.num_elements = elements.num_elements;
     const uint64_t num_blocks = (dataset.num_elements + kCheckBlockElements - 1) / kCheckBlockElements;
     if (hashes.num_elements != num_blocks) {
-      fail_input("{}: /check/{} has {} elements, expected {} for {} elements of {}", reader.path, layout.name,
-                 hashes.num_elements, num_blocks, dataset.num_elements, layout.name);
+      fail_input("{}: /check/{} has {} elements, expected {} for {} elements of {}", path, name, hashes.num_elements,
+                 num_blocks, dataset.num_elements, name);
     }
-    const auto* first = reinterpret_cast<const uint64_t*>(hashes.data);
+    const auto* first = reinterpret_cast<const uint64_t*>(hashes.bytes.data());
     if (num_blocks > 0) dataset.hashes.assign(first, first + num_blocks);
     dataset.verified = std::vector<std::atomic<bool>>(num_blocks);
   }
@@ -276,8 +169,10 @@ void TokenStore::State::check_index() {
   }
   demand("max_document_tokens", static_cast<uint64_t>(info.max_document_tokens), longest);
   touch(kSources, 0, datasets[kSources].num_elements);
-  for (uint64_t i = 0; i < datasets[kSources].num_elements; ++i)
+  for (uint64_t i = 0; i < datasets[kSources].num_elements; ++i) {
     sources.push_back(unpack_source(datasets[kSources].data + i * kSourceBytes));
+    check_utf8(sources.back().name + sources.back().sha256, fmt::format("{}: source {}", path, i));
+  }
   std::vector<TokenSource> counted(sources.size());
   const auto document_source = all<uint16_t>(kDocumentSource);
   for (uint64_t d = 0; d < num_documents; ++d) {
@@ -293,10 +188,10 @@ void TokenStore::State::check_index() {
 }
 
 TokenStore::TokenStore(const std::string& path) : state_(std::make_unique<State>(path)) {
-  silence_hdf5();
-  const Hdf5Reader reader(path, state_->file.bytes());
-  state_->info = checked_info(reader.attributes(), path);
-  state_->open_datasets(reader);
+  const Hdf5Structure structure(state_->file.bytes(), path);
+  const Hdf5Object root = structure.root();
+  state_->info = checked_info(root.attributes, path);
+  state_->open_datasets(structure, root);
   state_->check_index();
 }
 TokenStore::~TokenStore() = default;
