@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what dslite needs on Debian 12: the compiler and libraries of Debian, and LibTorch into the user's cache folder.
-# usage: tools/setup.sh            re-running costs two seconds. DSLITE_LIBTORCH=DIR uses another LibTorch and fetches none.
+# usage: tools/setup.sh [--fuzz]   re-running costs two seconds. --fuzz: also what tools/fuzz.sh needs. DSLITE_LIBTORCH=DIR uses another LibTorch and
+# fetches none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/dslite
@@ -8,6 +9,7 @@ libtorch=$cache/libtorch-$(sha256sum tools/libtorch.lock | cut -c1-12)
 
 packages="g++ cmake ninja-build pkg-config ccache git libhdf5-dev zlib1g-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
 libxxhash-dev libpcre2-dev libicu-dev libssl-dev libgtest-dev libgmock-dev libbenchmark-dev python3 python3-pip unzip"
+[ "${1:-}" != --fuzz ] || packages="$packages clang-14 clang libclang-rt-14-dev"
 missing=$(for package in $packages; do dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || echo "$package"; done)
 if [ -n "$missing" ]; then
   as_root=""; [ "$(id -u)" = 0 ] || as_root=sudo
