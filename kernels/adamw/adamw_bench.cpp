@@ -3,7 +3,10 @@
 
 #include <cstring>
 
-#include "kernels/common/bench.h"
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/ones.h>
+
+#include "kernels/common/bench_aten.h"
 
 namespace dslite::kernels {
 namespace {
@@ -38,6 +41,19 @@ void step(benchmark::State& state, DType value_dtype, DType moment_dtype) {
   });
 }
 
+void at_fused_adamw(benchmark::State& state) {
+  const bench::Buffer value = bench::filled(DType::kFloat32, kSize), gradient = bench::filled(DType::kFloat32, kSize),
+                      exp_avg = bench::filled(DType::kFloat32, kSize), exp_avg_sq(kSize * 4);
+  std::memset(exp_avg_sq.data(), 0, kSize * 4);
+  const auto list = [](const bench::Buffer& buffer) {
+    return std::vector<at::Tensor>{bench::tensor(buffer, {kSize}, at::kFloat)};
+  };
+  bench::measure(state, DType::kFloat32, 0, kSize * 28.0, [&] {
+    at::_fused_adamw_(list(value), list(gradient), list(exp_avg), list(exp_avg_sq), {}, {at::ones({1})}, 1e-4, 0.9,
+                      0.95, 0.1, 1e-8, false, false);
+  });
+}
+
 void statistics(benchmark::State& state) {
   const bench::Buffer gradient = bench::filled(DType::kFloat32, kSize);
   const int64_t scratch_bytes = gradient_statistics_scratch_bytes(kSize);
@@ -52,6 +68,7 @@ void statistics(benchmark::State& state) {
 DSLITE_BENCH(split_bf16_moments, DType::kBFloat16, DType::kBFloat16);
 DSLITE_BENCH(split_fp32_moments, DType::kBFloat16, DType::kFloat32);
 DSLITE_BENCH(fp32, DType::kFloat32, DType::kFloat32);
+BENCHMARK(at_fused_adamw)->Name("at_fused_adamw/fp32")->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(statistics)->UseManualTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace

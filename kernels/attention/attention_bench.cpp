@@ -2,7 +2,10 @@
 // diagonal: two products forward, five backward.
 #include "kernels/attention/attention.h"
 
-#include "kernels/common/bench.h"
+#include <ATen/ops/pad.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+
+#include "kernels/common/bench_aten.h"
 
 namespace dslite::kernels {
 namespace {
@@ -52,6 +55,24 @@ void run_attention(benchmark::State& state, Case c, bool backward) {
                         .d_k_rope = d_k_rope.data()});
   });
 }
+
+// scaled_dot_product_attention takes its fast way only with values as wide as keys: they are padded.
+void at_sdpa(benchmark::State& state, Case c) {
+  const int64_t heads = 16, qk = 192, value = 128, tokens = c.tokens;
+  const auto dtype = c.dtype == DType::kFloat32 ? at::kFloat : at::kBFloat16;
+  const bench::Buffer q = bench::filled(c.dtype, tokens * heads * qk), k = bench::filled(c.dtype, tokens * heads * qk),
+                      v = bench::filled(c.dtype, tokens * heads * value);
+  const auto by_head = [&](const bench::Buffer& buffer, int64_t width) {
+    return bench::tensor(buffer, {1, tokens, heads, width}, dtype).transpose(1, 2);
+  };
+  const double pairs = static_cast<double>(tokens * (tokens + 1)) / 2 * heads;
+  bench::measure(state, c.dtype, 2 * pairs * (qk + value), 0, [&] {
+    at::scaled_dot_product_attention(by_head(q, qk), by_head(k, qk), at::pad(by_head(v, value), {0, qk - value}), {},
+                                     0.0, true, 0.1147);
+  });
+}
+BENCHMARK_CAPTURE(at_sdpa, forward_2048, Case{2048, DType::kBFloat16})->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(at_sdpa, forward_512, Case{512, DType::kBFloat16})->UseManualTime()->Unit(benchmark::kMillisecond);
 
 #define DSLITE_BENCH(name, ...) \
   BENCHMARK_CAPTURE(run_attention, name, __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond)

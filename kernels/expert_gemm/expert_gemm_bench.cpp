@@ -4,7 +4,12 @@
 
 #include <vector>
 
-#include "kernels/common/bench.h"
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/silu.h>
+
+#include "kernels/common/bench_aten.h"
 
 namespace dslite::kernels {
 namespace {
@@ -89,6 +94,35 @@ void weight_gradient(benchmark::State& state) {
   });
 }
 
+// Gathered rows, one at::mm after another, SwiGLU.
+void at_mm_forward(benchmark::State& state) {
+  const Problem p(state.range(0));
+  const bench::Buffer x = bench::filled(DType::kBFloat16, p.tokens * kHidden);
+  const at::Tensor x_tensor = bench::tensor(x, {p.tokens, kHidden}),
+                   weights = bench::tensor(p.weights, {kExperts * 3 * Problem::kMatrix}),
+                   row_token = at::from_blob(const_cast<int32_t*>(p.row_token.data()), {p.rows}, at::kInt);
+  const auto matrix_of = [&](int64_t number, int64_t rows, int64_t columns) {
+    return weights.slice(0, number * Problem::kMatrix, (number + 1) * Problem::kMatrix).view({rows, columns}).t();
+  };
+  bench::measure(state, DType::kBFloat16, p.flops(), 0, [&] {
+    const at::Tensor rows = at::index_select(x_tensor, 0, row_token);
+    for (int64_t e = 0; e < kExperts; ++e) {
+      const at::Tensor mine = rows.slice(0, p.offsets[e], p.offsets[e + 1]);
+      const at::Tensor gate = at::mm(mine, matrix_of(3 * e, kWidth, kHidden)),
+                       up = at::mm(mine, matrix_of(3 * e + 1, kWidth, kHidden));
+      at::mm(at::mul(at::silu(gate), up), matrix_of(3 * e + 2, kHidden, kWidth));
+    }
+  });
+}
+
+BENCHMARK(at_mm_forward)
+    ->Name("at_mm/forward")
+    ->ArgName("rows")
+    ->Arg(192)
+    ->Arg(128)
+    ->Arg(48)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(forward)->ArgName("rows")->Arg(192)->Arg(128)->Arg(48)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(input_gradient)->ArgName("rows")->Arg(192)->Arg(128)->Arg(48)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(weight_gradient)

@@ -2,7 +2,9 @@
 // fp32.
 #include "kernels/gemm/gemm.h"
 
-#include "kernels/common/bench.h"
+#include <ATen/ops/mm.h>
+
+#include "kernels/common/bench_aten.h"
 
 namespace dslite::kernels {
 namespace {
@@ -30,8 +32,22 @@ void run_gemm(benchmark::State& state, Shape s) {
                  [&] { gemm(context, arguments); });
 }
 
-#define DSLITE_BENCH(name, ...) \
-  BENCHMARK_CAPTURE(run_gemm, name, Shape __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond)
+// The same product by at::mm; its C has the operands' dtype.
+void at_mm(benchmark::State& state, Shape s) {
+  const auto dtype = s.dtype == DType::kFloat32 ? at::kFloat : at::kBFloat16;
+  const bench::Buffer a = bench::filled(s.dtype, s.m * s.k), b = bench::filled(s.dtype, s.n * s.k);
+  const at::Tensor a_tensor =
+      s.transpose_a ? bench::tensor(a, {s.k, s.m}, dtype).t() : bench::tensor(a, {s.m, s.k}, dtype);
+  const at::Tensor b_tensor =
+      s.transpose_b ? bench::tensor(b, {s.n, s.k}, dtype).t() : bench::tensor(b, {s.k, s.n}, dtype);
+  const double weight_bytes = static_cast<double>(s.n * s.k) * (s.dtype == DType::kBFloat16 ? 2 : 4);
+  bench::measure(state, s.dtype, 2.0 * static_cast<double>(s.m * s.n * s.k), s.m <= 8 ? weight_bytes : 0,
+                 [&] { at::mm(a_tensor, b_tensor); });
+}
+
+#define DSLITE_BENCH(name, ...)                                                                         \
+  BENCHMARK_CAPTURE(run_gemm, name, Shape __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond); \
+  BENCHMARK_CAPTURE(at_mm, name, Shape __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond)
 DSLITE_BENCH(forward_2048, {2048, 2816, 2048, DType::kBFloat16, false, true});
 DSLITE_BENCH(forward_2048_fp32, {2048, 2816, 2048, DType::kFloat32, false, true});
 DSLITE_BENCH(input_gradient_2048, {2048, 2048, 2816, DType::kBFloat16, false, false});

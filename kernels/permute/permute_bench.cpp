@@ -4,7 +4,11 @@
 
 #include <vector>
 
-#include "kernels/common/bench.h"
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/sum.h>
+
+#include "kernels/common/bench_aten.h"
 
 namespace dslite::kernels {
 namespace {
@@ -33,6 +37,23 @@ void combine_slots(benchmark::State& state, bool weighted) {
   });
 }
 
+void at_index_select(benchmark::State& state) {
+  const bench::Buffer y = bench::filled(DType::kBFloat16, kTokens * kChosen * kHidden),
+                      added = bench::filled(DType::kBFloat16, kTokens * kHidden),
+                      weights = bench::filled(DType::kBFloat16, kTokens * kChosen);
+  std::vector<int32_t> row_of_slot;
+  for (int64_t slot = 0; slot < kTokens * kChosen; ++slot)
+    row_of_slot.push_back(static_cast<int32_t>(slot * 7919 % (kTokens * kChosen)));
+  const at::Tensor rows = at::from_blob(row_of_slot.data(), {kTokens * kChosen}, at::kInt),
+                   y_rows = bench::tensor(y, {kTokens * kChosen, kHidden}),
+                   token_rows = bench::tensor(added, {kTokens, kHidden}),
+                   by_slot = bench::tensor(weights, {kTokens, kChosen, 1});
+  bench::measure(state, DType::kFloat32, 0, kTokens * kHidden * 2.0 * (kChosen + 3), [&] {
+    const at::Tensor slots = at::index_select(y_rows, 0, rows).view({kTokens, kChosen, kHidden});
+    at::mul(slots, by_slot).sum(1).add_(token_rows).add_(token_rows);
+  });
+}
+BENCHMARK(at_index_select)->Name("at_index_select/forward")->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(combine_slots, forward, true)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(combine_slots, backward, false)->UseManualTime()->Unit(benchmark::kMillisecond);
 

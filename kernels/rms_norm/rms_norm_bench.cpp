@@ -2,7 +2,10 @@
 // bandwidth.
 #include "kernels/rms_norm/rms_norm.h"
 
-#include "kernels/common/bench.h"
+#include <ATen/ops/add.h>
+#include <ATen/ops/rms_norm.h>
+
+#include "kernels/common/bench_aten.h"
 
 namespace dslite::kernels {
 namespace {
@@ -53,6 +56,17 @@ void backward(benchmark::State& state) {
   });
 }
 
+void at_rms_norm(benchmark::State& state) {
+  const bench::Buffer x = bench::filled(DType::kBFloat16, kRows * kWidth),
+                      residual = bench::filled(DType::kBFloat16, kRows * kWidth),
+                      weight = bench::filled(DType::kBFloat16, kWidth);
+  bench::measure(state, DType::kFloat32, 0, kRows * kWidth * 2.0 * 4, [&] {
+    const at::Tensor h = at::add(bench::tensor(x, {kRows, kWidth}), bench::tensor(residual, {kRows, kWidth}));
+    at::rms_norm(h, {kWidth}, bench::tensor(weight, {kWidth}), 1e-6);
+  });
+}
+
+BENCHMARK(at_rms_norm)->Name("at_rms_norm/forward")->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(forward)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(backward)->UseManualTime()->Unit(benchmark::kMillisecond);
 
