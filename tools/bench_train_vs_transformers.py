@@ -1,11 +1,11 @@
 """Training speed and memory of dslite and of transformers on the same slice of DeepSeek-V2-Lite, in alternation.
 
 usage: tools/oracle.sh tools/bench_train_vs_transformers.py [--dslite build/release/src/dslite] [--layers 3] [--tokens 2048]
-                                                           [--steps 3] [--rounds 3]
+                                                           [--steps 3] [--rounds 3] [--dtype bfloat16]
 
 Both take whole steps on one segment of random tokens: forward, backward, clip to norm 1, AdamW. dslite trains bf16
 weights with split fp32 masters, fp32 gradients and bf16 moments (12 bytes a parameter); transformers trains as it does
-by default, all bf16 (8 bytes a parameter): attention sdpa, experts grouped_mm, torch's fused AdamW, on huge pages. Each round runs one
+by default, all bf16 (8 bytes a parameter), or both all in fp32 (16): attention sdpa, experts grouped_mm, torch's fused AdamW, on huge pages. Each round runs one
 after the other in processes of their own, with the same number of threads. Printed: the median step of all rounds, its
 share of the peak that dslite measured, peak resident memory, and the ratios, with the optimizer and without it.
 """
@@ -38,7 +38,7 @@ def fill(parameters):
     """Normal numbers from one table, each tensor from another place in it: seconds instead of minutes."""
     import torch
 
-    table = 0.02 * torch.randn((1 << 20) + 7, dtype=torch.float32).to(torch.bfloat16)
+    table = 0.02 * torch.randn((1 << 20) + 7, dtype=torch.float32).to(torch.get_default_dtype())
     place = 0
     for parameter in parameters:
         if parameter.dim() == 1:
@@ -59,13 +59,14 @@ def run_transformers(arguments):
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
+    dtype = getattr(torch, arguments.dtype)
+    torch.set_default_dtype(dtype)
     with no_init_weights():
         model = DeepseekV2ForCausalLM(slice_of_v2_lite(arguments.layers))
     with torch.no_grad():
         fill(model.parameters())
     assert model.config._attn_implementation == "sdpa" and model.config._experts_implementation == "grouped_mm"
-    assert all(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+    assert all(parameter.dtype == dtype for parameter in model.parameters())
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     ids = torch.randint(0, 32000, (1, arguments.tokens))
@@ -101,6 +102,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--steps", type=int, default=3, help="timed steps a round, after one that warms up")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only-transformers", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -108,13 +110,13 @@ def main():
         return run_transformers(arguments)
 
     huge_pages = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}  # as dslite sets it for itself
-    shape = [f"--{name}={getattr(arguments, name)}" for name in ("layers", "tokens", "steps", "threads")]
+    shape = [f"--{name}={getattr(arguments, name)}" for name in ("layers", "tokens", "steps", "threads", "dtype")]
     ours, theirs, peaks, products = [], [], [], []
     for number in range(arguments.rounds):
         print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
         report = json_of([arguments.dslite, "bench", "train", "--json", *shape])
         ours.append(report["train"])
-        peaks.append(report["machine"]["peak_flops_per_second"]["bfloat16"])
+        peaks.append(report["machine"]["peak_flops_per_second"][arguments.dtype])
         products.append(report["train"]["at_mm_flops_per_second"])
         theirs.append(json_of([sys.executable, __file__, "--only-transformers", *shape], huge_pages))
     assert ours[0]["parameters"] == theirs[0]["parameters"], "not the same model"
@@ -122,8 +124,9 @@ def main():
     flops, peak = ours[0]["flops_per_token"] * arguments.tokens, max(peaks)
     product = statistics.median(products)
     print(f"{arguments.layers} layers of V2-Lite, {ours[0]['parameters'] / 1e9:.2f}B parameters, {arguments.tokens} tokens a "
-          f"step, {arguments.threads} threads, peak {peak * 1e-9:.1f} GF/s bf16, at::mm "
+          f"step, {arguments.threads} threads, peak {peak * 1e-9:.1f} GF/s {arguments.dtype}, at::mm "
           f"{product * 1e-9:.1f}; medians of {arguments.rounds} rounds")
+    print(f"load average {os.getloadavg()[0]:.1f} (the work itself gives {arguments.threads})")
     rows = {}
     for name, results in (("dslite", ours), ("transformers", theirs)):
         step = statistics.median(result["step_seconds"] for result in results)
@@ -131,6 +134,7 @@ def main():
         memory = max(result["peak_resident_bytes"] for result in results)
         rows[name] = (step, gradients, memory)
         print(f"{name:13} {step:7.2f} s a step, {arguments.tokens / step:7.1f} tokens/s ({flops / step / peak:4.0%} of the peak); "
+              f"{min(r['step_seconds'] for r in results):.2f} .. {max(r['step_seconds'] for r in results):.2f} s; "
               f"forward and backward alone {gradients:7.2f} s, {arguments.tokens / gradients:7.1f} tokens/s "
               f"({flops / gradients / peak:4.0%} of the peak, {flops / gradients / product:4.0%} of at::mm); peak memory {memory / 2**30:5.2f} GiB")
     (step, gradients, memory), (their_step, their_gradients, their_memory) = rows["dslite"], rows["transformers"]

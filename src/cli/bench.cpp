@@ -32,7 +32,8 @@ struct Arguments {
   std::string name;
   BenchOptions options;
   bool json = false;
-  CLI::Option *steps = nullptr, *tokens = nullptr, *layers = nullptr;
+  std::string dtype = "bfloat16";
+  CLI::Option *steps = nullptr, *tokens = nullptr, *layers = nullptr, *dtype_option = nullptr;
 };
 
 std::vector<std::string> names() {
@@ -52,6 +53,7 @@ void refuse_ignored_options(const Arguments& arguments) {
   const bool trains = name.empty() || name == "train", has_layers = trains || name == "decode";
   if (!trains && arguments.steps->count() > 0) fail_input("bench {}: --steps belongs to train", name);
   if (!trains && arguments.tokens->count() > 0) fail_input("bench {}: --tokens belongs to train", name);
+  if (!trains && arguments.dtype_option->count() > 0) fail_input("bench {}: --dtype belongs to train", name);
   if (!has_layers && arguments.layers->count() > 0) fail_input("bench {}: --layers belongs to train and decode", name);
 }
 
@@ -133,8 +135,14 @@ Command add_bench(CLI::App& app) {
   arguments->layers =
       app.add_option("--layers", arguments->options.layers, "train, decode: layers of V2-Lite; the first is dense")
           ->check(CLI::Range(1, 27));
+  arguments->dtype_option =
+      app.add_option("--dtype", arguments->dtype, "train: bfloat16 (with split fp32 masters) or float32")
+          ->check(CLI::IsMember({"bfloat16", "float32"}));
   app.footer("Example: dslite bench train --layers 2 --json");
-  return [arguments] { return run_bench(*arguments); };
+  return [arguments] {
+    arguments->options.bf16 = arguments->dtype == "bfloat16";
+    return run_bench(*arguments);
+  };
 }
 
 }  // namespace dslite

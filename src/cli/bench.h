@@ -27,6 +27,7 @@ struct BenchOptions {
   int64_t steps = 3;      // timed training steps, after one that warms up
   int64_t tokens = 2048;  // of a training step: one micro-batch of one segment
   int64_t layers = 3;     // of the slice of V2-Lite
+  bool bf16 = true;       // of a training step: bf16 weights and moments with split fp32 masters, or all fp32
 };
 
 struct BenchResult {
@@ -40,8 +41,8 @@ BenchResult bench_attention(const BenchOptions& options, MeasuredPeak& peak);
 BenchResult bench_train(const BenchOptions& options, MeasuredPeak& peak);
 BenchResult bench_decode(const BenchOptions& options, MeasuredPeak& peak);
 
-// Operations a second of LibTorch's own product of two large bf16 matrices, at::mm: what there is to beat.
-double at_mm_flops_per_second();
+// Operations a second of LibTorch's own product of two large matrices, at::mm: what there is to beat.
+double at_mm_flops_per_second(bool bf16 = true);
 
 // The first layers of DeepSeek-V2-Lite (arXiv:2405.04434, Appendix B) at full width, with 32,000 words.
 ModelConfig v2_lite_slice(int64_t num_layers);

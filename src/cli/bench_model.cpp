@@ -121,34 +121,37 @@ ModelConfig v2_lite_slice(int64_t num_layers) {
 BenchResult bench_train(const BenchOptions& options, MeasuredPeak& peak) {
   const ModelConfig config = v2_lite_slice(options.layers);
   const int64_t parameters = count_parameters(config).total;
-  check_memory("train", 12 * parameters + 2 * kGiB);  // bf16 value, low bits, fp32 gradient, bf16 moments; activations
-  const MemoryPlan plan = plan_memory(config, {.bf16 = true,
-                                               .bf16_moments = true,
+  // value (with low bits), fp32 gradient, moments; activations
+  check_memory("train", (options.bf16 ? 12 : 16) * parameters + 2 * kGiB);
+  const MemoryPlan plan = plan_memory(config, {.bf16 = options.bf16,
+                                               .bf16_moments = options.bf16,
                                                .micro_batch_tokens = options.tokens,
                                                .trained_parameters = parameters,
                                                .program_bytes = process_memory().resident_bytes});
-  DeepseekV2 model(config, {.dtype = at::kBFloat16, .trained = [](const std::string&) { return true; }});
+  DeepseekV2 model(config, {.dtype = options.bf16 ? at::kBFloat16 : at::kFloat, .trained = [](const std::string&) { return true; }});
   fill_weights(model);
-  AdamW optimizer({.bf16_moments = true}, model.parameters());
+  AdamW optimizer({.bf16_moments = options.bf16}, model.parameters());
   const Batch batch = random_batch(options.tokens, config.vocab_size);
   const StepSeconds times = time_steps(model, optimizer, batch, options.steps);
   const int64_t peak_bytes = process_memory().peak_resident_bytes;
-  const double at_mm = at_mm_flops_per_second();
+  const double at_mm = at_mm_flops_per_second(options.bf16);
   peak.measure_again();
 
   const double step = median(times.step), flops = training_flops(config, batch.offsets).total();
-  const double rate = flops / step, share = rate / peak.rates().bf16_flops_per_second;
+  const double rate = flops / step;
+  const double share = rate / (options.bf16 ? peak.rates().bf16_flops_per_second : peak.rates().flops_per_second);
   const double tokens_per_second = static_cast<double>(options.tokens) / step;
   return {.line = fmt::format(
-              "{} layers of V2-Lite, {} parameters, {} tokens a step: {:.1f} tokens/s, {:.1f} GF/s ({:.0f} %), "
+              "{} layers of V2-Lite, {} parameters, {}, {} tokens a step: {:.1f} tokens/s, {:.1f} GF/s ({:.0f} %), "
               "{:.2f} s a step (gradients {:.2f}: {:.0f} % of at::mm's {:.1f} GF/s; norm {:.2f}, AdamW {:.2f}), peak "
               "memory {} (planned {})",
-              options.layers, count_text(static_cast<double>(parameters)), options.tokens, tokens_per_second,
+              options.layers, count_text(static_cast<double>(parameters)), options.bf16 ? "bf16" : "fp32", options.tokens, tokens_per_second,
               rate * 1e-9, 100 * share, step, median(times.gradients), 100 * flops / median(times.gradients) / at_mm,
               at_mm * 1e-9, median(times.norm), median(times.adamw), bytes_text(static_cast<double>(peak_bytes)),
               bytes_text(static_cast<double>(plan.total_bytes()))),
           .values = {{"layers", options.layers},
                      {"parameters", parameters},
+                     {"dtype", options.bf16 ? "bfloat16" : "float32"},
                      {"tokens_per_step", options.tokens},
                      {"steps", options.steps},
                      {"tokens_per_second", tokens_per_second},

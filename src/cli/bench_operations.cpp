@@ -49,9 +49,11 @@ BenchResult report(const std::string& what, const std::vector<Part>& parts, cons
 
 }  // namespace
 
-double at_mm_flops_per_second() {
+double at_mm_flops_per_second(bool bf16) {
   constexpr int64_t kTokens = 2048, kIn = 2048, kOut = 2816;
-  const at::Tensor x = random_bf16({kTokens, kIn}, "x"), weight = random_bf16({kOut, kIn}, "weight", 0.02);
+  const at::ScalarType dtype = bf16 ? at::kBFloat16 : at::kFloat;
+  const at::Tensor x = random_bf16({kTokens, kIn}, "x").to(dtype),
+                   weight = random_bf16({kOut, kIn}, "weight", 0.02).to(dtype);
   return 2.0 * kTokens * kIn * kOut / fastest(time_runs([&] { at::mm(x, weight.t()); }));
 }
 

@@ -4,13 +4,16 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <torch/headeronly/version.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "kernels/common/cpu.h"
 #include "src/base/error.h"
 #include "src/base/parallel_for.h"
 #include "src/base/version.h"
+#include "src/ops/freed_blocks.h"
 
 namespace dslite {
 namespace {
@@ -71,6 +74,13 @@ int run(int argc, char** argv) {
 }
 
 }  // namespace
+
+void prepare_memory() {
+  // LibTorch reads this before its first allocation: large tensors on huge pages, where the system leaves the choice to
+  // programs. Products that walk down the rows of a weight otherwise wait for address translation.
+  setenv("THP_MEM_ALLOC_ENABLE", "1", 0);
+  ops::keep_freed_blocks(int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 16);
+}
 
 int run_command_line(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("dslite"));

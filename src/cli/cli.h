@@ -5,6 +5,9 @@
 
 namespace dslite {
 
+// How large tensors get their memory; before the first of them, once in a process.
+void prepare_memory();
+
 // Parses and runs; returns the exit code: 0 done, 1 the work failed, 2 wrong usage or bad input, 75 stopped by a signal after saving.
 int run_command_line(int argc, char** argv);
 
