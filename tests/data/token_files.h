@@ -23,5 +23,7 @@ TokenFileInfo test_info(TokenFileKind kind);
 std::vector<TestDocument> random_documents(TokenFileKind kind, int64_t num_documents, int64_t max_tokens,
                                            uint64_t seed);
 void write_token_file(const std::string& path, TokenFileKind kind, const std::vector<TestDocument>& documents);
+// All that a reader can get out of a file, as one value; throws UserError like the reader.
+std::string token_file_contents(const std::string& path);
 
 }  // namespace dslite

@@ -23,32 +23,12 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// All that a reader can get out of a file, as one value; throws UserError like the reader.
-std::string contents(const std::string& path) {
-  const TokenStore store(path);
-  store.verify();
-  std::string all = canonical_json(store.describe());
-  const auto add = [&](auto span) { all.append(reinterpret_cast<const char*>(span.data()), span.size_bytes()); };
-  const auto num_tokens = static_cast<uint64_t>(store.info().num_tokens);
-  add(store.document_offsets());
-  add(store.document_source());
-  add(store.document_hash());
-  add(store.tokens(0, num_tokens));
-  if (store.info().kind == TokenFileKind::kSft) add(store.loss_weight(0, num_tokens));
-  for (uint64_t i = 0; i < store.num_turns(); ++i) {
-    const StoredTurn turn = store.turn(i);
-    all +=
-        fmt::format("{} {} {} {} {};", turn.document, turn.begin, turn.end, static_cast<int>(turn.role), turn.weight);
-  }
-  return all;
-}
-
 class TokenStoreTest : public ::testing::Test {
  protected:
   void SetUp() override {
     documents = random_documents(TokenFileKind::kSft, 200, 100, 1);
     write_token_file(good, TokenFileKind::kSft, documents);
-    good_contents = contents(good);
+    good_contents = token_file_contents(good);
     good_bytes = read_text(good);
   }
   // A damaged file must be refused with its name in the message.
@@ -163,7 +143,7 @@ TEST_F(TokenStoreTest, AnyFlippedBitIsRefusedOrHarmless) {
     bytes[place] = static_cast<char>(bytes[place] ^ (1 << random.below(2 * i + 1, 8)));
     write_text(bad, bytes);
     try {
-      ASSERT_TRUE(contents(bad) == good_contents) << "byte " << place;
+      ASSERT_TRUE(token_file_contents(bad) == good_contents) << "byte " << place;
       ++harmless;
     } catch (const UserError&) {
     }

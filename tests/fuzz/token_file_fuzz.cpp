@@ -8,8 +8,8 @@
 #include "src/base/hash.h"
 #include "src/data/token_layout.h"
 #include "src/data/token_store.h"
-#include "tests/fuzz/hdf5_checksums.h"
 #include "tests/fuzz/readers.h"
+#include "tests/support/hdf5_checksums.h"
 
 namespace dslite::fuzz {
 namespace {
