@@ -1,6 +1,7 @@
 // Encoding and decoding: added tokens first, then pre-tokenizer, then BPE; the steps of the `tokenizers` package.
 #include "src/text/tokenizer.h"
 
+#include <atomic>
 #include <exception>
 #include <filesystem>
 #include <mutex>
@@ -24,6 +25,21 @@ struct Scratch {
 // Scratches that no thread uses right now, so that a cache outlives its call.
 class ScratchPool {
  public:
+  // One for as long as it lives: a task takes it once, not for every text.
+  class Lease {
+   public:
+    explicit Lease(ScratchPool& pool) : pool_(pool), scratch_(pool.take()) {}
+    ~Lease() { pool_.give_back(std::move(scratch_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Scratch& operator*() const { return *scratch_; }
+
+   private:
+    ScratchPool& pool_;
+    std::unique_ptr<Scratch> scratch_;
+  };
+
+ private:
   std::unique_ptr<Scratch> take() {
     const std::lock_guard lock(mutex_);
     if (free_.empty()) return std::make_unique<Scratch>();
@@ -35,8 +51,6 @@ class ScratchPool {
     const std::lock_guard lock(mutex_);
     free_.push_back(std::move(scratch));
   }
-
- private:
   std::mutex mutex_;
   std::vector<std::unique_ptr<Scratch>> free_;
 };
@@ -64,6 +78,8 @@ void for_each_task(size_t num_tasks, Body&& body) {
 struct Tokenizer::State {
   TokenizerParts parts;
   mutable ScratchPool scratches;
+  // Appends the ids of a well-formed text.
+  void encode(std::string_view text, bool parse_special, Scratch& scratch, std::vector<int32_t>& ids) const;
 };
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& folder) {
@@ -82,26 +98,24 @@ void Tokenizer::add_bos(std::vector<int32_t>& ids) const {
   ids.push_back(*state_->parts.bos);
 }
 
-void Tokenizer::encode_into(std::string_view text, bool parse_special, std::vector<int32_t>& ids) const {
-  const TokenizerParts& parts = state_->parts;
-  std::unique_ptr<Scratch> scratch = state_->scratches.take();
+void Tokenizer::State::encode(std::string_view text, bool parse_special, Scratch& scratch,
+                              std::vector<int32_t>& ids) const {
   const auto add_id = [&](int32_t id) { ids.push_back(id); };
-  const auto encode_piece = [&](std::string_view piece) { parts.bpe.encode(piece, scratch->pieces, ids); };
+  const auto encode_piece = [&](std::string_view piece) { parts.bpe.encode(piece, scratch.pieces, ids); };
   const auto encode_plain = [&](std::string_view plain) {
-    parts.pre_tokenizer.split(plain, scratch->pattern, encode_piece);
+    parts.pre_tokenizer.split(plain, scratch.pattern, encode_piece);
   };
   parts.raw_added.split(text, parse_special, add_id, [&](std::string_view rest) {
-    parts.normalized_added.split(parts.normalizer.apply(rest, scratch->normalized), parse_special, add_id,
-                                 encode_plain);
+    parts.normalized_added.split(parts.normalizer.apply(rest, scratch.normalized), parse_special, add_id, encode_plain);
   });
-  state_->scratches.give_back(std::move(scratch));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   check_utf8(text, "text");
   std::vector<int32_t> ids;
   if (options.add_special) add_bos(ids);
-  encode_into(text, options.parse_special, ids);
+  const ScratchPool::Lease scratch(state_->scratches);
+  state_->encode(text, options.parse_special, *scratch, ids);
   return ids;
 }
 
@@ -120,7 +134,15 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(std::span<const std::s
   begins.push_back(texts.size());
   std::vector<std::vector<int32_t>> ids(texts.size());
   for_each_task(begins.size() - 1, [&](size_t task) {
-    for (size_t i = begins[task]; i < begins[task + 1]; ++i) ids[i] = encode(texts[i], options);
+    const ScratchPool::Lease scratch(state_->scratches);
+    std::vector<int32_t> buffer;  // grows once; each text gets just what it needs
+    for (size_t i = begins[task]; i < begins[task + 1]; ++i) {
+      buffer.clear();
+      check_utf8(texts[i], "text");
+      if (options.add_special) add_bos(buffer);
+      state_->encode(texts[i], options.parse_special, *scratch, buffer);
+      ids[i].assign(buffer.begin(), buffer.end());
+    }
   });
   return ids;
 }
@@ -129,7 +151,6 @@ std::vector<int32_t> Tokenizer::encode_long(std::string_view text, const EncodeO
   const TokenizerParts& parts = state_->parts;
   if (!parts.pre_tokenizer.cuts_at_line_feeds() || !parts.cuts_between_added || text.size() < 2 * kTaskBytes)
     return encode(text, options);
-  check_utf8(text, "text");
   std::vector<std::string_view> lines;  // each of about kTaskBytes
   for (size_t begin = 0, end; begin < text.size(); begin = end) {
     const size_t line_feed = text.find('\n', std::min(text.size(), begin + kTaskBytes));
@@ -137,8 +158,21 @@ std::vector<int32_t> Tokenizer::encode_long(std::string_view text, const EncodeO
     lines.push_back(text.substr(begin, end - begin));
   }
   std::vector<std::vector<int32_t>> parts_ids(lines.size());
-  for_each_task(lines.size(), [&](size_t task) { encode_into(lines[task], options.parse_special, parts_ids[task]); });
+  std::atomic<bool> damaged = false;
+  for_each_task(lines.size(), [&](size_t task) {
+    if (find_invalid_utf8(lines[task]) != std::string_view::npos) {
+      damaged = true;
+      return;
+    }
+    const ScratchPool::Lease scratch(state_->scratches);
+    parts_ids[task].reserve(lines[task].size() / 3);
+    state_->encode(lines[task], options.parse_special, *scratch, parts_ids[task]);
+  });
+  if (damaged) check_utf8(text, "text");  // with the place in the whole
+  size_t num_ids = 1;
+  for (const std::vector<int32_t>& part : parts_ids) num_ids += part.size();
   std::vector<int32_t> ids;
+  ids.reserve(num_ids);
   if (options.add_special) add_bos(ids);
   for (const std::vector<int32_t>& part : parts_ids) ids.insert(ids.end(), part.begin(), part.end());
   return ids;
@@ -149,18 +183,18 @@ size_t Tokenizer::encode_settled(std::string_view text, const EncodeOptions& opt
   if (!parts.normalizer.empty() || !parts.raw_added.can_settle() || !parts.normalized_added.can_settle()) return 0;
   text = text.substr(0, std::min(parts.raw_added.settled_bytes(text), parts.normalized_added.settled_bytes(text)));
   size_t settled = text.size();
-  std::unique_ptr<Scratch> scratch = state_->scratches.take();
+  const ScratchPool::Lease lease(state_->scratches);
+  Scratch& scratch = *lease;
   const auto add_id = [&](int32_t id) { ids.push_back(id); };
-  const auto encode_piece = [&](std::string_view piece) { parts.bpe.encode(piece, scratch->pieces, ids); };
+  const auto encode_piece = [&](std::string_view piece) { parts.bpe.encode(piece, scratch.pieces, ids); };
   const auto encode_plain = [&](std::string_view plain) {
     if (plain.data() + plain.size() != text.data() + text.size())
-      return parts.pre_tokenizer.split(plain, scratch->pattern, encode_piece);
-    settled -= plain.size() - parts.pre_tokenizer.split_settled(plain, scratch->pattern, encode_piece);
+      return parts.pre_tokenizer.split(plain, scratch.pattern, encode_piece);
+    settled -= plain.size() - parts.pre_tokenizer.split_settled(plain, scratch.pattern, encode_piece);
   };
   parts.raw_added.split(text, options.parse_special, add_id, [&](std::string_view rest) {
     parts.normalized_added.split(rest, options.parse_special, add_id, encode_plain);
   });
-  state_->scratches.give_back(std::move(scratch));
   return settled;
 }
 

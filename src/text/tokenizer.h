@@ -53,7 +53,6 @@ class Tokenizer {
 
  private:
   struct State;
-  void encode_into(std::string_view text, bool parse_special, std::vector<int32_t>& ids) const;
   void add_bos(std::vector<int32_t>& ids) const;
   std::unique_ptr<const State> state_;
 };
