@@ -99,6 +99,7 @@ void expert_forward(const Context& context, const ExpertForward& f) {
     first.add(product(e.num_rows, width, hidden, x, as_transposed(w.up), block(f.z, e.first_row, width)));
   });
   first.run();
+  if (!f.y.data) return;
   swiglu_forward(context, f.shape.num_rows, width, read_only(f.z), f.a);
   ProductList second(context, 2 * f.shape.num_experts);
   for_each_used_expert(f.shape, [&](const Expert& e) {

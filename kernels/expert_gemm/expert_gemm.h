@@ -18,7 +18,7 @@ struct ExpertWeights {
   PanelSource gate, up, down;
 };
 
-// z = [x gate^T | x up^T] rounded to z's dtype [rows, 2I]; a = swiglu(z) [rows, I]; y = a down^T [rows, D].
+// z = [x gate^T | x up^T] rounded to z's dtype [rows, 2I]; a = swiglu(z) [rows, I]; y = a down^T [rows, D]. Without y (data null), z alone.
 struct ExpertForward {
   ExpertShape shape;
   const ExpertWeights* weights;  // [E]

@@ -11,7 +11,7 @@
 
 namespace dslite {
 
-// What one layer keeps for backward: everything, or with recomputation its input and its route.
+// What one layer keeps for backward: `block`, or with Recompute::kLayers its input and its route.
 struct LayerSaved {
   Block::Saved block;
   at::Tensor x_TD;
@@ -90,10 +90,12 @@ DeepseekV2::Output DeepseekV2::forward(const Input& input, Saved* saved) const {
     const bool routed = state.config.is_moe_layer(static_cast<int64_t>(layer));
     const Route* replay = input.replay && routed ? &input.replay->at(output.moe.size()) : nullptr;
     const LatentCacheView* cache = input.caches ? &input.caches->at(layer) : nullptr;
-    const bool keep = saved && !state.options.recompute;
+    const bool keep = saved && state.options.recompute != Recompute::kLayers;
     FeedForward::Output out =
         state.blocks[layer].forward(x_TD, *input.sequence, cache, replay, keep ? &saved->layers[layer].block : nullptr);
-    if (saved && state.options.recompute) {
+    if (keep && state.options.recompute == Recompute::kFeedForward)
+      saved->layers[layer].block.feed_forward.forget_activations();
+    if (saved && !keep) {
       saved->layers[layer].x_TD = x_TD;
       if (out.moe) saved->layers[layer].route = out.moe->route;
     }
@@ -116,11 +118,12 @@ void DeepseekV2::backward(const Saved& saved, const at::Tensor& d_hidden, float 
     if (!trained_below[layer + 1]) return;
     const LayerSaved& kept = saved.layers[layer];
     Block::Saved again;
-    if (state.options.recompute)
+    const bool recompute = state.options.recompute == Recompute::kLayers;
+    if (recompute)
       state.blocks[layer].forward(kept.x_TD, saved.sequence, nullptr,
                                   kept.route.indices.defined() ? &kept.route : nullptr, &again);
-    dx_TD = state.blocks[layer].backward(state.options.recompute ? again : kept.block, saved.sequence, dx_TD,
-                                         balance_scale, trained_below[layer]);
+    dx_TD = state.blocks[layer].backward(recompute ? again : kept.block, saved.sequence, dx_TD, balance_scale,
+                                         trained_below[layer]);
   }
   if (trained_below[0]) ops::add_embedding_gradient(saved.ids_T, dx_TD, state.embedding);
 }

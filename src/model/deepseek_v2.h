@@ -10,6 +10,7 @@
 
 #include "src/model/config.h"
 #include "src/model/moe_statistics.h"
+#include "src/model/recompute.h"
 #include "src/ops/types.h"
 
 namespace dslite {
@@ -17,7 +18,7 @@ namespace dslite {
 struct ModelOptions {
   at::ScalarType dtype = at::kFloat;                     // of the weights and of the activations: kFloat or kBFloat16
   std::function<bool(const std::string& name)> trained;  // which tensors get a gradient; null: none
-  bool recompute = false;  // keep only each layer's input and route; forward runs again in backward
+  Recompute recompute = Recompute::kNothing;
 };
 
 class DeepseekV2 {

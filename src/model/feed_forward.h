@@ -23,6 +23,7 @@ class FeedForward {
     at::Tensor x_TD;    // MoE only, as the two below
     ops::Routing routing;
     ops::ExpertsSaved experts;
+    void forget_activations() { mlp.z_TI2.reset(), experts.z.reset(); }  // backward makes them again
   };
   struct Output {
     at::Tensor out_TD;  // with the residual

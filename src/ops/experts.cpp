@@ -80,6 +80,18 @@ void add_weight_gradients(const ExpertsSaved& saved, const std::vector<MlpWeight
   }
 }
 
+// What forward kept, or the same again.
+at::Tensor before_activation(const ExpertsSaved& saved, const kernels::ExpertShape& shape,
+                             const std::vector<kernels::ExpertWeights>& weights) {
+  if (saved.z.defined()) return saved.z;
+  at::Tensor z = at::empty({shape.num_rows, 2 * shape.intermediate}, saved.x_TD.scalar_type());
+  const int64_t scratch_bytes = kernels::expert_forward_scratch_bytes(shape, num_threads());
+  kernels::expert_forward(
+      kernel_context(scratch_bytes),
+      {.shape = shape, .weights = weights.data(), .x = const_matrix(saved.x_TD), .z = matrix(z), .a = {}, .y = {}});
+  return z;
+}
+
 }  // namespace
 
 at::Tensor experts(const ExpertsInput& input, const std::vector<MlpWeights>& experts, ExpertsSaved* saved) {
@@ -135,10 +147,11 @@ at::Tensor experts_backward(const ExpertsSaved& saved, const std::vector<MlpWeig
   kernels::slots_to_rows(kernel_context(), slots, row_of_slot, saved.weights_TK.const_data_ptr<float>(),
                          row_weights.data_ptr<float>());
 
-  const at::Tensor ds = at::empty({slots}, at::kFloat), dz = at::empty_like(saved.z);
+  const std::vector<kernels::ExpertWeights> weights = sources(experts);
+  at::Tensor z = before_activation(saved, shape, weights);
+  const at::Tensor ds = at::empty({slots}, at::kFloat), dz = at::empty_like(z);
   const at::Tensor scaled_a = at::empty({slots, shape.intermediate}, dtype),
                    dx_rows = at::empty({slots, shape.hidden}, dtype);
-  const std::vector<kernels::ExpertWeights> weights = sources(experts);
   {
     const at::Tensor da = at::empty({slots, shape.intermediate}, dtype);
     const int64_t scratch_bytes = kernels::expert_input_gradient_scratch_bytes(shape, num_threads());
@@ -146,13 +159,14 @@ at::Tensor experts_backward(const ExpertsSaved& saved, const std::vector<MlpWeig
                                                                    .weights = weights.data(),
                                                                    .row_weights = row_weights.const_data_ptr<float>(),
                                                                    .d_out = const_matrix(d_out_TD),
-                                                                   .z = const_matrix(saved.z),
+                                                                   .z = const_matrix(z),
                                                                    .da = matrix(da),
                                                                    .ds = ds.data_ptr<float>(),
                                                                    .dz = matrix(dz),
                                                                    .scaled_a = matrix(scaled_a),
                                                                    .dx_rows = matrix(dx_rows)});
   }
+  z.reset();
   add_weight_gradients(saved, experts, d_out_TD, dz, scaled_a);
 
   const at::Tensor sum_TD = at::empty({shape.num_tokens, shape.hidden}, at::kFloat);

@@ -11,7 +11,7 @@ namespace dslite::ops {
 struct ExpertsSaved {
   at::Tensor x_TD;
   at::Tensor weights_TK;         // fp32 routing weights
-  at::Tensor z;                  // [rows, 2I] gate | up before the activation
+  at::Tensor z;                  // [rows, 2I] gate | up before the activation; undefined: backward makes it again
   at::Tensor row_token;          // [rows] int32
   at::Tensor row_of_slot;        // [T, K] int32
   std::vector<int64_t> offsets;  // [E + 1]

@@ -11,7 +11,7 @@ struct MlpWeights {
 
 struct MlpSaved {
   at::Tensor x_TD;
-  at::Tensor z_TI2;  // [T, 2I] gate | up before the activation
+  at::Tensor z_TI2;  // [T, 2I] gate | up before the activation; undefined: backward makes it again
 };
 
 at::Tensor swiglu_mlp(const at::Tensor& x_TD, const MlpWeights& weights, MlpSaved* saved);

@@ -11,16 +11,33 @@ namespace dslite {
 namespace {
 
 // Values kept per token between forward and backward of one layer, in elements of the compute dtype.
-int64_t layer_values(const ModelConfig& c, int64_t layer) {
-  const int64_t attention = 2 * c.hidden_size  // input of the first norm, its output
-                            + c.num_attention_heads * (c.qk_head_dim() + c.v_head_dim)  // rotated q, attention output
-                            + c.q_lora_rank.value_or(0) * 2                 // q latent before and after its norm
-                            + 2 * c.kv_lora_rank + 2 * c.qk_rope_head_dim;  // latent before and after its norm, k_rope
-  const int64_t norm = 2 * c.hidden_size;                                   // input of the second norm, its output
-  if (!c.is_moe_layer(layer)) return attention + norm + 3 * c.intermediate_size;  // z and a
-  const int64_t shared = 3 * c.n_shared_experts * c.moe_intermediate_size;
-  const int64_t routed = 2 * c.num_experts_per_tok * c.moe_intermediate_size;  // z; a is made again
-  return attention + norm + shared + routed + 2 * *c.n_routed_experts;         // fp32 probabilities
+int64_t attention_values(const ModelConfig& c) {
+  return 2 * c.hidden_size                                           // input of the first norm, its output
+         + c.num_attention_heads * (c.qk_head_dim() + c.v_head_dim)  // rotated q, attention output
+         + c.q_lora_rank.value_or(0) * 2                             // q latent before and after its norm
+         + 2 * c.kv_lora_rank + 2 * c.qk_rope_head_dim;              // latent before and after its norm, k_rope
+}
+int64_t feed_forward_values(const ModelConfig& c, int64_t layer) {  // z; a is made again
+  if (!c.is_moe_layer(layer)) return 2 * c.intermediate_size;
+  return 2 * (c.n_shared_experts + c.num_experts_per_tok) * c.moe_intermediate_size;
+}
+int64_t other_values(const ModelConfig& c, int64_t layer) {
+  const int64_t norm = 2 * c.hidden_size;                                        // input of the second norm, its output
+  return norm + (c.is_moe_layer(layer) ? 2 * *c.n_routed_experts : int64_t{0});  // fp32 probabilities
+}
+
+struct KeptValues {
+  int64_t kept = 0, made_again = 0;  // of all layers; of the layer that makes most again
+};
+KeptValues kept_values(const ModelConfig& c, Recompute recompute) {
+  KeptValues values;
+  for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
+    const int64_t inside = feed_forward_values(c, layer), rest = attention_values(c) + other_values(c, layer);
+    const bool layers = recompute == Recompute::kLayers, part = recompute == Recompute::kFeedForward;
+    values.kept += layers ? c.hidden_size : part ? rest : rest + inside;
+    values.made_again = std::max(values.made_again, layers ? rest + inside : part ? inside : 0);
+  }
+  return values;
 }
 
 // The largest work space of one layer's backward: dz, a, da and the rows of dx.
@@ -40,14 +57,8 @@ MemoryPlan plan_memory(const ModelConfig& config, const PlanInput& input) {
   plan.weights_bytes = counts.total * element;
   plan.gradients_bytes = input.trained_parameters * 4;
   plan.optimizer_bytes = input.trained_parameters * ((input.bf16 ? 2 : 0) + (input.bf16_moments ? 4 : 8));
-  int64_t kept = 0, largest = 0;
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    const int64_t values = layer_values(config, layer);
-    kept += input.recompute ? config.hidden_size : values;
-    largest = std::max(largest, values);
-  }
-  const int64_t per_token =
-      (kept + (input.recompute ? largest : 0) + layer_work(config) + 4 * config.hidden_size) * element;
+  const KeptValues values = kept_values(config, input.recompute);
+  const int64_t per_token = (values.kept + values.made_again + layer_work(config) + 4 * config.hidden_size) * element;
   const int64_t head_chunk = std::min<int64_t>(512, input.micro_batch_tokens) * config.vocab_size * 4;  // fp32 logits
   plan.activations_bytes = per_token * input.micro_batch_tokens + head_chunk;
   return plan;

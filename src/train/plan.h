@@ -5,11 +5,13 @@
 #include <string>
 
 #include "src/model/config.h"
+#include "src/model/recompute.h"
 
 namespace dslite {
 
 struct PlanInput {
-  bool bf16 = true, bf16_moments = false, recompute = false;
+  bool bf16 = true, bf16_moments = false;
+  Recompute recompute = Recompute::kNothing;
   int64_t micro_batch_tokens = 0;
   int64_t trained_parameters = 0;  // of config's total
   int64_t program_bytes = 0;       // resident before the model is there

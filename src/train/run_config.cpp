@@ -64,8 +64,10 @@ void add_optimizer(ConfigSchema& schema, RunConfig& config) {
   schema.number(
       "loss.balance_alpha", &config.loss.balance_alpha, {.minimum = 0, .maximum = 100},
       {.description = "weight of the expert-level balance loss", .default_text = "aux_loss_alpha of the model"});
-  schema.boolean("memory.recompute", &config.memory.recompute,
-                 {.description = "keep only each layer's input and run its forward again in backward"});
+  schema.choice(
+      "memory.recompute", &config.memory.recompute, {"none", "feed_forward", "layers"},
+      {.description =
+           "what backward makes again instead of keeping it: activations inside of experts and MLPs, or whole layers"});
 }
 
 void add_run(ConfigSchema& schema, RunConfig& config) {

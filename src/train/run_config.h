@@ -40,7 +40,7 @@ struct RunConfig {
     double balance_alpha = -1;  // below 0: aux_loss_alpha of the model
   } loss;
   struct Memory {
-    bool recompute = false;
+    std::string recompute = "none";
   } memory;
   struct Run {
     std::string folder;

@@ -29,7 +29,7 @@ TrainState make_train_state(const TrainingSetup& setup, std::shared_ptr<const Mi
   const RunConfig& config = setup.config;
   const ModelOptions options{.dtype = config.model.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
                              .trained = [](const std::string&) { return true; },
-                             .recompute = config.memory.recompute};
+                             .recompute = recompute_named(config.memory.recompute)};
   auto model = std::make_unique<DeepseekV2>(setup.open.config, options);
   AdamW optimizer(adamw_config(config), model->parameters());
   const BatchRows rows{.per_step = setup.length.rows_per_step, .per_micro_batch = setup.length.rows_per_micro_batch};

@@ -62,7 +62,7 @@ TrainingSetup set_up_training(const RunConfig& recipe, const std::string& model_
   setup.counts = count_parameters(model);
   setup.memory = plan_memory(model, {.bf16 = setup.config.model.dtype == "bfloat16",
                                      .bf16_moments = setup.config.optimizer.moments == "bfloat16",
-                                     .recompute = setup.config.memory.recompute,
+                                     .recompute = recompute_named(setup.config.memory.recompute),
                                      .micro_batch_tokens = setup.config.batch.tokens_per_micro_batch,
                                      .trained_parameters = setup.counts.total,
                                      .program_bytes = process_memory().resident_bytes});

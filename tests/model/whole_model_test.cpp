@@ -135,8 +135,11 @@ TEST_P(WholeModel, SameBitsAgainWithOneThreadWithRecomputationAndReplayed) {
     set_num_threads(1);
     expect_same_bits(first, run(*model, batch));
     set_num_threads(2);
-    const auto recomputing = make_model(GetParam().config, 3, {.dtype = dtype, .trained = {}, .recompute = true});
-    expect_same_bits(first, run(*recomputing, batch));
+    for (const Recompute recompute : {Recompute::kFeedForward, Recompute::kLayers}) {
+      const auto recomputing =
+          make_model(GetParam().config, 3, {.dtype = dtype, .trained = {}, .recompute = recompute});
+      expect_same_bits(first, run(*recomputing, batch));
+    }
     std::vector<Route> routes;
     for (const MoeStatistics& moe : first.moe) routes.push_back(moe.route);
     expect_same_bits(first, run(*model, batch, &routes));

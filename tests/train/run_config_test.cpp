@@ -123,7 +123,7 @@ TEST_F(RunConfigTest, WrongRecipes) {
       {{"schedule.kind=cosine", "schedule.stable_until=0.5"}, {"schedule.stable_until", "would be ignored"}},
       {{"loss.balance_alpha=-0.1"}, {"loss.balance_alpha"}},
       {{"loss.alpha=0.1"}, {"unknown key \"loss.alpha\""}},
-      {{"memory.recompute=yes"}, {"memory.recompute", "true or false"}},
+      {{"memory.recompute=yes"}, {"memory.recompute", "feed_forward"}},
       {{"run.folder="}, {"run.folder"}},
       {{"run.seed=-1"}, {"run.seed"}},
       {{"run.seed=1.5"}, {"run.seed"}},
@@ -184,7 +184,7 @@ TEST_F(RunConfigTest, Continuation) {
                       50));
   for (const char* change :
        {"optimizer.learning_rate=2e-3", "data.sequence_tokens=128", "run.seed=1", "batch.tokens_per_micro_batch=512",
-        "optimizer.moments=bfloat16", "schedule.warmup_steps=11", "loss.balance_alpha=0.5", "memory.recompute=true",
+        "optimizer.moments=bfloat16", "schedule.warmup_steps=11", "loss.balance_alpha=0.5", "memory.recompute=layers",
         "data.train=[\"b.h5\"]", "model.path=n", "model.dtype=float32"}) {
     EXPECT_FALSE(accepts({change}, 0)) << change;
   }
