@@ -97,6 +97,39 @@ TEST(Gemm, MatchesTheReference) {
   }
 }
 
+// Whatever the shape, the layout and the mixture of dtypes; guard pages lie behind every matrix and the scratch.
+TEST(Gemm, RandomProductsMatchTheReference) {
+  uint64_t state = 12345;
+  const auto below = [&](uint64_t bound) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<int64_t>((state >> 33) % bound);
+  };
+  for (const InstructionSet set : test::available_instruction_sets()) {
+    for (int i = 0; i < 120; ++i) {
+      const int64_t longest = below(4);  // at the edge of a block: of rows, columns, values, or none
+      const auto size = [&](int64_t dimension, int64_t block) {
+        return dimension == longest ? (1 + below(2)) * block + below(5) - 2 : below(90);
+      };
+      const int64_t m = size(0, 258), n = size(1, 512), k = size(2, 512);
+      const DType in_a = below(2) ? DType::kBFloat16 : DType::kFloat32,
+                  in_b = below(2) ? DType::kBFloat16 : DType::kFloat32,
+                  out = below(3) ? DType::kFloat32 : DType::kBFloat16;
+      const bool accumulate = out == DType::kFloat32 && below(2);
+      const Operand a(in_a, m, k, below(2), below(2), 3 * i), b(in_b, k, n, below(2), below(2), 3 * i + 1);
+      SCOPED_TRACE(::testing::Message() << "set " << static_cast<int>(set) << " number " << i << ": " << m << " x " << n
+                                        << " x " << k);
+      TypedMatrix result = accumulate ? TypedMatrix::random(out, m, n, 3 * i + 2, 1, 5) : TypedMatrix(out, m, n, 5);
+      std::vector<double> expected = test::to_double(result.values());
+      gemm_reference<double>({m, n, k, a.reference(), b.reference(), expected.data(), n, accumulate});
+      const int threads = 1 + static_cast<int>(below(2));
+      gemm(KernelContext(set, threads, gemm_scratch_bytes(m, n, k, threads)),
+           {m, n, k, a.source(), b.source(), result.output(), accumulate});
+      EXPECT_TRUE(close(result.values(), expected, out == DType::kFloat32 ? 2e-6 : 4e-3, n));
+      EXPECT_TRUE(result.padding_untouched());
+    }
+  }
+}
+
 // fp32 operands of one sign: one long chain would miss this; blocks of 512 hold it.
 TEST(Gemm, LongContractionsStayExact) {
   const int64_t k = 11000;
