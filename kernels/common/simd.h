@@ -40,6 +40,20 @@ DSLITE_INLINE uint16_t narrow(float value) {
 
 namespace dslite::kernels::DSLITE_ISA {
 
+DSLITE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+DSLITE_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+DSLITE_INLINE int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+#if defined(DSLITE_ISA_avx2) || defined(DSLITE_ISA_avx512) || defined(DSLITE_ISA_avx512bf16)
+// Packet: the vector of the innermost loops of products; here a Float.
+using Packet = Float;
+constexpr int kPacketWidth = kWidth;
+DSLITE_INLINE Packet packet_splat(float x) { return splat(x); }
+DSLITE_INLINE Packet packet_load(const float* p) { return load(p); }
+DSLITE_INLINE void packet_store(float* p, Packet a) { store(p, a); }
+DSLITE_INLINE void packet_stream(float* p, Packet a) { stream(p, a); }
+#endif
+
 // e^x, relative error < 2 ulp; x <= -87.3 gives 0, NaN gives NaN. (Cephes' polynomial on [-ln2/2, ln2/2].)
 DSLITE_INLINE Float exp(Float x) {
   const Float lowest = splat(-87.3365447f);

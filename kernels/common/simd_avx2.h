@@ -1,4 +1,4 @@
-// Float and Packet of AVX2 with FMA: 8 fp32 lanes. Included by simd.h alone.
+// Float of AVX2 with FMA: 8 fp32 lanes. Included by simd.h alone.
 #pragma once
 
 namespace dslite::kernels::DSLITE_ISA {
@@ -71,14 +71,8 @@ DSLITE_INLINE Float times_power_of_two(Float a, Float n) {
 }
 DSLITE_INLINE Float round_to_whole(Float a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 DSLITE_INLINE Float min(Float a, Float b) { return {_mm256_min_ps(a.v, b.v)}; }
-// Packet: the vector of the innermost loops of products; here a Float.
-using Packet = Float;
-constexpr int kPacketWidth = kWidth;
-DSLITE_INLINE Packet packet_splat(float x) { return splat(x); }
-DSLITE_INLINE Packet packet_load(const float* p) { return load(p); }
-DSLITE_INLINE void packet_store(float* p, Packet a) { store(p, a); }
 // Past the caches; p is 64-byte aligned.
-DSLITE_INLINE void packet_stream(float* p, Packet a) { _mm256_stream_ps(p, a.v); }
+DSLITE_INLINE void stream(float* p, Float a) { _mm256_stream_ps(p, a.v); }
 // Transposes the kWidth x kWidth block of rows in place.
 DSLITE_INLINE void transpose(Float* rows) {
   __m256 pairs[8], quads[8];

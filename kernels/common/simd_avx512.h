@@ -1,4 +1,4 @@
-// Float and Packet of AVX-512 (F, BW, DQ, VL): 16 fp32 lanes. Included by simd.h alone.
+// Float of AVX-512 (F, BW, DQ, VL): 16 fp32 lanes. Included by simd.h alone.
 #pragma once
 
 namespace dslite::kernels::DSLITE_ISA {
@@ -73,14 +73,8 @@ DSLITE_INLINE Float times_power_of_two(Float a, Float n) { return {_mm512_scalef
 DSLITE_INLINE Float round_to_whole(Float a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-// Packet: the vector of the innermost loops of products; here a Float.
-using Packet = Float;
-constexpr int kPacketWidth = kWidth;
-DSLITE_INLINE Packet packet_splat(float x) { return splat(x); }
-DSLITE_INLINE Packet packet_load(const float* p) { return load(p); }
-DSLITE_INLINE void packet_store(float* p, Packet a) { store(p, a); }
 // Past the caches; p is 64-byte aligned.
-DSLITE_INLINE void packet_stream(float* p, Packet a) { _mm512_stream_ps(p, a.v); }
+DSLITE_INLINE void stream(float* p, Float a) { _mm512_stream_ps(p, a.v); }
 // Transposes the kWidth x kWidth block of rows in place: within quarters of a vector, then the quarters.
 DSLITE_INLINE void transpose(Float* rows) {
   __m512 pairs[16], quads[16];

@@ -73,8 +73,4 @@ void tile_scale_add(const TileOperands& x, const float* factor, float* c, int64_
   }
 }
 
-DSLITE_INLINE int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-DSLITE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-DSLITE_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 }  // namespace dslite::kernels::DSLITE_ISA

@@ -10,8 +10,6 @@ constexpr int kVectors = kPacketWidth == 16 ? 4 : kPacketWidth == 8 ? 2 : 4;  //
 constexpr int64_t kPanel = kVectors * kPacketWidth;                           // columns of a packed panel of B
 static_assert(kSweepColumns % kPanel == 0 && kPanel % kWidth == 0);
 
-DSLITE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // Where an operand's values lie, with K values [k0, k0 + k) of a block.
 template <class Elements>
 struct BlockSource {
