@@ -2,7 +2,7 @@
 
 usage: tools/oracle.sh tools/train_parity.py [DSLITE_BINARY]
 
-Both see the same rows: every document fills one row, and the loader's order (Philox4x32-10, Fisher-Yates) is computed here a second time.
+Both see the same rows: every document fills one row, and the loader's order (Philox4x32-10, swap-or-not) is computed here a second time.
 The bound is max(1e-5, 10 x the distance between transformers' own eager and grouped expert paths). Exit code 1 when it is missed.
 """
 import json, math, pathlib, random, subprocess, sys, tempfile
@@ -68,15 +68,33 @@ class Stream:
         return self.bits(index) * bound >> 64
 
 
+def permutation(size, stream):
+    """src/data/permutation.h: 96 rounds of the swap-or-not shuffle."""
+    mask = (1 << 64) - 1
+
+    def mix(x):
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+        return x ^ (x >> 31)
+
+    rounds = [(stream.below(2 * r, size), stream.bits(2 * r + 1)) for r in range(96)]
+
+    def place(x):
+        for key, salt in rounds:
+            partner = (key - x) % size
+            if mix(max(x, partner) ^ salt) & 1:
+                x = partner
+        return x
+
+    return place
+
+
 def row_order(num_rows, epoch):
     """Which document is sample i of an epoch: packing sorts equal lengths by a random key, then the epoch is shuffled."""
     packing = Stream(SEED, 4)
     rows = sorted(range(num_rows), key=packing.bits)
-    shuffle, order = Stream(SEED, 2, epoch), list(range(num_rows))
-    for i in range(num_rows, 1, -1):
-        j = shuffle.below(i, i)
-        order[i - 1], order[j] = order[j], order[i - 1]
-    return [rows[i] for i in order]
+    place = permutation(num_rows, Stream(SEED, 2, epoch))
+    return [rows[place(i)] for i in range(num_rows)]
 
 
 def run(*arguments):
