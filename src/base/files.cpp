@@ -43,8 +43,8 @@ std::string read_file(const std::string& path) {
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
 }
 
-DurableFile::DurableFile(std::string path) : path_(std::move(path)) {
-  descriptor_ = open_retrying(path_, O_WRONLY | O_CREAT | O_EXCL);
+DurableFile::DurableFile(std::string path, Existing existing) : path_(std::move(path)) {
+  descriptor_ = open_retrying(path_, O_WRONLY | O_CREAT | (existing == Existing::kRefuse ? O_EXCL : O_TRUNC));
   if (descriptor_ < 0) fail_work("cannot create {}: {}", path_, reason());
 }
 DurableFile::~DurableFile() {

@@ -17,7 +17,8 @@ std::string read_file(const std::string& path);
 // is final.
 class DurableFile {
  public:
-  explicit DurableFile(std::string path);
+  enum class Existing { kRefuse, kReplace };
+  explicit DurableFile(std::string path, Existing existing = Existing::kRefuse);
   ~DurableFile();  // closes without syncing when close() was not reached
   DurableFile(const DurableFile&) = delete;
   DurableFile& operator=(const DurableFile&) = delete;

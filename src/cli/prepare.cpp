@@ -73,9 +73,13 @@ void write_origin(const std::string& path) {
   gmtime_r(&now, &utc);
   char created[32];
   std::strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  write_file_atomically(path + ".json", Json{{"created_utc", created}, {"command_line", command_line()}}.dump(
-                                            1, ' ', false, Json::error_handler_t::replace) +
-                                            "\n");
+  const std::string name = path + ".json", temporary = name + ".tmp";  // a killed run's is written over
+  DurableFile file(temporary, DurableFile::Existing::kReplace);
+  file.write(Json{{"created_utc", created}, {"command_line", command_line()}}.dump(1, ' ', false,
+                                                                                   Json::error_handler_t::replace) +
+             "\n");
+  file.sync_and_close();
+  rename_durably(temporary, name);
 }
 
 Json json_of(const PrepareSummary& summary) {
@@ -123,8 +127,9 @@ int run_prepare(const PrepareArguments& arguments) {
 Command add_prepare(CLI::App& app) {
   auto arguments = std::make_shared<PrepareArguments>();
   app.add_option("INPUT", arguments->inputs,
-                 ".txt and .md (one document a file), .jsonl and .json (text or conversations), each also .gz; with "
-                 "--format text a folder (one document a file)")
+                 ".txt and .md (one document a file), .jsonl and .json (text or conversations), each also .gz; quoted "
+                 "patterns such as 'data/**/*.jsonl', in sorted order; with --format text a folder (one document a "
+                 "file)")
       ->required();
   app.add_option("--tokenizer", arguments->tokenizer, "folder with tokenizer.json")->required();
   app.add_option("--output", arguments->output,

@@ -10,6 +10,7 @@
 #include "src/base/parallel_for.h"
 #include "src/base/progress.h"
 #include "src/data/document_maker.h"
+#include "src/data/input_paths.h"
 #include "src/data/readers.h"
 #include "src/data/reject_file.h"
 #include "src/text/chat_template.h"
@@ -39,7 +40,7 @@ class Preparation {
   PrepareSummary run();
 
  private:
-  void open_inputs();
+  void look_at_inputs();
   void open_outputs();
   void read_input(Input& input, Progress& progress, int64_t bytes_before);
   void process(const Input& input, const std::vector<RawRecord>& records);
@@ -52,7 +53,12 @@ class Preparation {
   std::shared_ptr<const Tokenizer> tokenizer_;
   const ChatFormat* chat_format_ = nullptr;  // null for text
   std::optional<DocumentMaker> maker_;
-  std::vector<std::unique_ptr<Input>> inputs_;
+  struct Found {
+    std::string path;
+    RawFormat format;
+    int64_t size_bytes;
+  };
+  std::vector<Found> inputs_;
   std::vector<std::unique_ptr<Output>> outputs_;
   std::unique_ptr<RejectFile> reject_file_;
   std::set<std::string> warned_keys_;
@@ -70,13 +76,15 @@ const ChatFormat& chosen_chat_format(const PrepareOptions& options) {
 Preparation::Preparation(const PrepareOptions& options, const RejectReport& report)
     : options_(options), report_(report), tokenizer_(Tokenizer::load(options.tokenizer_folder)) {}
 
-void Preparation::open_inputs() {
-  for (const std::string& path : options_.inputs) {
-    inputs_.push_back(open_input(path, options_.format));
-    const bool sft = inputs_.back()->format() != RawFormat::kText;
+// Opens one after another, as there may be thousands.
+void Preparation::look_at_inputs() {
+  for (const std::string& path : expand_inputs(options_.inputs)) {
+    const std::unique_ptr<Input> input = open_input(path, options_.format);
+    inputs_.push_back({path, input->format(), input->size_bytes()});
+    const bool sft = input->format() != RawFormat::kText;
     if (inputs_.size() > 1 && sft != sft_) {
       fail_input("{} is {}, {} is {}: prepare them into files of their own and mix those in the recipe",
-                 inputs_.front()->path(), sft_ ? "conversations" : "text", path, sft ? "conversations" : "text");
+                 inputs_.front().path, sft_ ? "conversations" : "text", path, sft ? "conversations" : "text");
     }
     sft_ = sft;
     for (const std::string& output : {options_.output, validation_path(options_.output), options_.rejects}) {
@@ -91,10 +99,9 @@ void Preparation::open_inputs() {
   }
   const ConversationPolicies& policies = options_.policies;
   if (policies.system || policies.train_last_turn_only || policies.tools != ToolPolicy::kReject) {
-    fail_input("{} is text: --system, --train-on and --tools are for conversations", inputs_.front()->path());
+    fail_input("{} is text: --system, --train-on and --tools are for conversations", inputs_.front().path);
   }
-  if (!options_.chat_format.empty())
-    fail_input("{} is text: --chat-format is for conversations", inputs_.front()->path());
+  if (!options_.chat_format.empty()) fail_input("{} is text: --chat-format is for conversations", inputs_.front().path);
 }
 
 void Preparation::open_outputs() {
@@ -197,17 +204,20 @@ void Preparation::check_rejects() const {
 }
 
 PrepareSummary Preparation::run() {
-  open_inputs();
+  look_at_inputs();
   maker_.emplace(*tokenizer_, chat_format_, options_);
   open_outputs();
   if (!options_.rejects.empty()) reject_file_ = std::make_unique<RejectFile>(options_.rejects);
   int64_t total_bytes = 0, bytes_before = 0;
-  for (const auto& input : inputs_) total_bytes += input->size_bytes();
+  for (const Found& found : inputs_) total_bytes += found.size_bytes;
   {
     Progress progress("preparing", total_bytes, "bytes");
-    for (const auto& input : inputs_) {
+    for (const Found& found : inputs_) {
+      const std::unique_ptr<Input> input = open_input(found.path, options_.format);
+      if (input->format() != found.format || input->size_bytes() != found.size_bytes)
+        fail_input("{}: changed while the inputs were read", found.path);
       read_input(*input, progress, bytes_before);
-      bytes_before += input->size_bytes();
+      bytes_before += found.size_bytes;
     }
   }
   if (reject_file_) reject_file_->commit();

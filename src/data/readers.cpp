@@ -22,7 +22,10 @@ std::string Input::name() const {
 std::unique_ptr<Input> open_input(const std::string& path, std::optional<RawFormat> forced) {
   if (!std::filesystem::is_directory(path)) return std::make_unique<InputFile>(path, forced);
   if (forced != RawFormat::kText)
-    fail_input("{}: is a folder: --format text reads each of its files as a document; else name its files", path);
+    fail_input(
+        "{}: is a folder: --format text reads each of its files as a document; else name its files, such as "
+        "'{}/**/*.jsonl' (quoted)",
+        path, path);
   return std::make_unique<SourceTree>(path);
 }
 

@@ -9,10 +9,11 @@
 
 namespace dslite {
 
-RejectFile::RejectFile(std::string path) : path_(std::move(path)) {
-  temporary_ = fmt::format("{}.tmp-{}", path_, ::getpid());
-  file_ = std::make_unique<DurableFile>(temporary_);
-}
+RejectFile::RejectFile(std::string path)
+    : path_(std::move(path)),
+      temporary_(path_ + ".tmp"),
+      lock_(temporary_, path_),
+      file_(std::make_unique<DurableFile>(temporary_, DurableFile::Existing::kReplace)) {}
 
 RejectFile::~RejectFile() {
   if (file_) ::unlink(temporary_.c_str());

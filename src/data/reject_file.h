@@ -20,7 +20,8 @@ class RejectFile {
   void commit();  // replaces `path` in one step
 
  private:
-  std::string path_, temporary_;
+  std::string path_, temporary_;  // PATH.tmp: a killed run's is written over
+  FileLock lock_;                 // two writers would mix their lines
   std::unique_ptr<DurableFile> file_;
 };
 
