@@ -11,7 +11,7 @@
 #include "src/base/progress.h"
 #include "src/data/document_maker.h"
 #include "src/data/input_paths.h"
-#include "src/data/readers.h"
+#include "src/data/read_ahead.h"
 #include "src/data/reject_file.h"
 #include "src/text/chat_template.h"
 
@@ -44,6 +44,9 @@ class Preparation {
   void open_outputs();
   void read_input(Input& input, Progress& progress, int64_t bytes_before);
   void process(const Input& input, const std::vector<RawRecord>& records);
+  void report_reject(const Input& input, const RawRecord& record, const Outcome& outcome);
+  void write_behind(std::vector<MadeDocument> documents);
+  void finish_writing();
   void accept(const MadeDocument& document);
   void check_rejects() const;
   Output& output_of(uint64_t hash);
@@ -64,6 +67,7 @@ class Preparation {
   std::set<std::string> warned_keys_;
   PrepareSummary summary_;
   bool sft_ = false;
+  std::future<void> writing_;  // of the last batch, on a thread; nothing else touches outputs_ meanwhile
 };
 
 const ChatFormat& chosen_chat_format(const PrepareOptions& options) {
@@ -135,7 +139,24 @@ void Preparation::accept(const MadeDocument& made) {
   output.writer.add(document);
   output.checker.add(document);
   output.num_truncated += made.truncated;
-  summary_.num_truncated += made.truncated;
+}
+
+void Preparation::finish_writing() {
+  if (writing_.valid()) writing_.get();
+}
+
+void Preparation::write_behind(std::vector<MadeDocument> documents) {
+  finish_writing();
+  writing_ = std::async(std::launch::async, [this, documents = std::move(documents)] {
+    for (const MadeDocument& document : documents) accept(document);
+  });
+}
+
+void Preparation::report_reject(const Input& input, const RawRecord& record, const Outcome& outcome) {
+  const std::string reason = reject_reason_name(outcome.reason);
+  ++summary_.rejects[reason];
+  report_(fmt::format("{}: {}: {}", record.where(input.path()), reason, outcome.message));
+  if (reject_file_) reject_file_->add(input.path(), record, outcome.reason, outcome.message);
 }
 
 void Preparation::process(const Input& input, const std::vector<RawRecord>& records) {
@@ -151,34 +172,35 @@ void Preparation::process(const Input& input, const std::vector<RawRecord>& reco
       outcome.failure = std::current_exception();
     }
   });
+  std::vector<MadeDocument> documents;
   for (size_t i = 0; i < records.size(); ++i) {
-    const Outcome& outcome = outcomes[i];
+    Outcome& outcome = outcomes[i];
     ++summary_.num_records;
     if (outcome.failure) std::rethrow_exception(outcome.failure);
     if (!outcome.document) {
-      ++summary_.rejects[reject_reason_name(outcome.reason)];
-      report_(fmt::format("{}: {}: {}", records[i].where(input.path()), reject_reason_name(outcome.reason),
-                          outcome.message));
-      if (reject_file_) reject_file_->add(input.path(), records[i], outcome.reason, outcome.message);
+      report_reject(input, records[i], outcome);
       continue;
     }
-    accept(*outcome.document);
     for (const std::string& key : outcome.document->unused_keys) {
       if (warned_keys_.insert(key).second)
         spdlog::warn("{}: key {} is not used", records[i].where(input.path()), shown(key));
     }
+    documents.push_back(std::move(*outcome.document));
   }
+  write_behind(std::move(documents));
 }
 
 void Preparation::read_input(Input& input, Progress& progress, int64_t bytes_before) {
   for (auto& output : outputs_) output->writer.begin_source(input.name());
   warned_keys_.clear();
-  for (RecordBatch batch; input.next(batch);) {
-    process(input, batch.records);
-    progress.update(bytes_before + input.bytes_done(),
+  ReadAhead reader(input);
+  while (const auto read = reader.next()) {
+    process(input, read->batch.records);
+    progress.update(bytes_before + read->bytes_done,
                     fmt::format("{} records, {} rejected", count_text(static_cast<double>(summary_.num_records)),
                                 summary_.num_rejects()));
   }
+  finish_writing();
   const std::string sha256 = input.sha256();
   for (auto& output : outputs_) output->writer.end_source(sha256, static_cast<uint64_t>(input.size_bytes()));
 }
@@ -226,6 +248,7 @@ PrepareSummary Preparation::run() {
   for (const auto& output : outputs_) {
     CheckReport checks = output->checker.report();
     checks.num_truncated = output->num_truncated;
+    summary_.num_truncated += output->num_truncated;
     if (!checks.passed())
       fail_work("{}: {} checks failed, first: {}", output->path, checks.num_problems, checks.problems.front());
     output->writer.finish(dropped, checks.verdict());
