@@ -5,6 +5,7 @@
 
 #include "src/data/token_store.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/token_file_contents.h"
 
 namespace dslite {
 
@@ -23,7 +24,5 @@ TokenFileInfo test_info(TokenFileKind kind);
 std::vector<TestDocument> random_documents(TokenFileKind kind, int64_t num_documents, int64_t max_tokens,
                                            uint64_t seed);
 void write_token_file(const std::string& path, TokenFileKind kind, const std::vector<TestDocument>& documents);
-// All that a reader can get out of a file, as one value; throws UserError like the reader.
-std::string token_file_contents(const std::string& path);
 
 }  // namespace dslite

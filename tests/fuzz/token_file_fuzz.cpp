@@ -10,28 +10,10 @@
 #include "src/data/token_store.h"
 #include "tests/fuzz/readers.h"
 #include "tests/support/hdf5_checksums.h"
+#include "tests/support/token_file_contents.h"
 
 namespace dslite::fuzz {
 namespace {
-
-// All that a reader can get out of a file.
-std::string contents(const std::string& path) {
-  const TokenStore store(path);
-  store.verify();
-  std::string all = store.describe().dump();
-  const auto add = [&](auto span) { all.append(reinterpret_cast<const char*>(span.data()), span.size_bytes()); };
-  const auto num_tokens = static_cast<uint64_t>(store.info().num_tokens);
-  add(store.document_offsets());
-  add(store.document_source());
-  add(store.document_hash());
-  add(store.tokens(0, num_tokens));
-  if (store.info().kind == TokenFileKind::kSft) add(store.loss_weight(0, num_tokens));
-  for (uint64_t i = 0; i < store.num_turns(); ++i) {
-    const auto turn = pack_turn(store.turn(i));
-    add(std::span(turn));
-  }
-  return all;
-}
 
 std::string sound_bytes(TokenFileKind kind) {
   const bool sft = kind == TokenFileKind::kSft;
@@ -97,7 +79,7 @@ StoredDataset stored_dataset(hid_t file, const std::string& name) {
 Sound make_sound(TokenFileKind kind) {
   Sound made{.bytes = sound_bytes(kind)};
   const std::string path = scratch_file("good.h5", made.bytes);
-  made.contents = contents(path);
+  made.contents = token_file_contents(path);
   made.blocks = checksummed_blocks(made.bytes);
   const Json attributes = attributes_of(TokenStore(path).info());
   for (const auto& [name, value] : attributes.items()) {
@@ -150,7 +132,7 @@ void token_file(std::string_view input) {
   const unsigned options = take_byte(input);
   if (options & 1) {
     const std::string path = fresh_file(input);
-    accepts(path, [&] { contents(path); });
+    accepts(path, [&] { token_file_contents(path); });
     return;
   }
   const Sound& base = sound(options & 2 ? TokenFileKind::kSft : TokenFileKind::kPretrain);
@@ -163,7 +145,7 @@ void token_file(std::string_view input) {
   repair_checksums(file, base.blocks);
   const std::string path = fresh_file(file);
   accepts(path, [&] {
-    const std::string found = contents(path);
+    const std::string found = token_file_contents(path);
     DSLITE_FUZZ_CHECK(options & 4 || found == base.contents);
   });
 }
