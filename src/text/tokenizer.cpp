@@ -5,6 +5,7 @@
 #include <exception>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 
 #include "src/base/error.h"
 #include "src/base/parallel_for.h"
@@ -25,7 +26,7 @@ struct Scratch {
 // Scratches that no thread uses right now, so that a cache outlives its call.
 class ScratchPool {
  public:
-  // One for as long as it lives: a task takes it once, not for every text.
+  // One for as long as it lives.
   class Lease {
    public:
     explicit Lease(ScratchPool& pool) : pool_(pool), scratch_(pool.take()) {}
@@ -55,15 +56,21 @@ class ScratchPool {
   std::vector<std::unique_ptr<Scratch>> free_;
 };
 
-constexpr size_t kTaskBytes = size_t{1} << 17;  // of a parallel task
+// Of a parallel task. Small, so that the threads end together; a part of one text has a buffer of its own, which is
+// worth its allocation from this size on.
+constexpr size_t kBatchTaskBytes = size_t{1} << 15, kPartTaskBytes = size_t{1} << 17;
 
-// Runs body(task) on all threads; the error of the first task that failed goes on.
+// Runs body(task, scratch) on all threads, each with a scratch of its own, so that a core's caches keep it; the error
+// of the first task that failed goes on.
 template <class Body>
-void for_each_task(size_t num_tasks, Body&& body) {
+void for_each_task(size_t num_tasks, ScratchPool& pool, Body&& body) {
   std::vector<std::exception_ptr> failures(num_tasks);
-  parallel_for(static_cast<int64_t>(num_tasks), [&](int64_t task) {
+  std::vector<std::optional<ScratchPool::Lease>> leases(static_cast<size_t>(num_threads()));
+  parallel_for(static_cast<int64_t>(num_tasks), [&](int64_t task, int thread) {
     try {
-      body(static_cast<size_t>(task));
+      auto& lease = leases[static_cast<size_t>(thread)];
+      if (!lease) lease.emplace(pool);
+      body(static_cast<size_t>(task), **lease);
     } catch (...) {
       failures[static_cast<size_t>(task)] = std::current_exception();
     }
@@ -125,7 +132,7 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(std::span<const std::s
   std::vector<size_t> begins = {0};
   size_t bytes = 0;
   for (size_t i = 0; i < texts.size(); ++i) {
-    if (bytes >= kTaskBytes) {
+    if (bytes >= kBatchTaskBytes) {
       begins.push_back(i);
       bytes = 0;
     }
@@ -133,14 +140,13 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(std::span<const std::s
   }
   begins.push_back(texts.size());
   std::vector<std::vector<int32_t>> ids(texts.size());
-  for_each_task(begins.size() - 1, [&](size_t task) {
-    const ScratchPool::Lease scratch(state_->scratches);
+  for_each_task(begins.size() - 1, state_->scratches, [&](size_t task, Scratch& scratch) {
     std::vector<int32_t> buffer;  // grows once; each text gets just what it needs
     for (size_t i = begins[task]; i < begins[task + 1]; ++i) {
       buffer.clear();
       check_utf8(texts[i], "text");
       if (options.add_special) add_bos(buffer);
-      state_->encode(texts[i], options.parse_special, *scratch, buffer);
+      state_->encode(texts[i], options.parse_special, scratch, buffer);
       ids[i].assign(buffer.begin(), buffer.end());
     }
   });
@@ -149,24 +155,23 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(std::span<const std::s
 
 std::vector<int32_t> Tokenizer::encode_long(std::string_view text, const EncodeOptions& options) const {
   const TokenizerParts& parts = state_->parts;
-  if (!parts.pre_tokenizer.cuts_at_line_feeds() || !parts.cuts_between_added || text.size() < 2 * kTaskBytes)
+  if (!parts.pre_tokenizer.cuts_at_line_feeds() || !parts.cuts_between_added || text.size() < 2 * kPartTaskBytes)
     return encode(text, options);
-  std::vector<std::string_view> lines;  // each of about kTaskBytes
+  std::vector<std::string_view> lines;  // each of about kPartTaskBytes
   for (size_t begin = 0, end; begin < text.size(); begin = end) {
-    const size_t line_feed = text.find('\n', std::min(text.size(), begin + kTaskBytes));
+    const size_t line_feed = text.find('\n', std::min(text.size(), begin + kPartTaskBytes));
     end = line_feed == std::string_view::npos ? text.size() : line_feed + 1;
     lines.push_back(text.substr(begin, end - begin));
   }
   std::vector<std::vector<int32_t>> parts_ids(lines.size());
   std::atomic<bool> damaged = false;
-  for_each_task(lines.size(), [&](size_t task) {
+  for_each_task(lines.size(), state_->scratches, [&](size_t task, Scratch& scratch) {
     if (find_invalid_utf8(lines[task]) != std::string_view::npos) {
       damaged = true;
       return;
     }
-    const ScratchPool::Lease scratch(state_->scratches);
     parts_ids[task].reserve(lines[task].size() / 3);
-    state_->encode(lines[task], options.parse_special, *scratch, parts_ids[task]);
+    state_->encode(lines[task], options.parse_special, scratch, parts_ids[task]);
   });
   if (damaged) check_utf8(text, "text");  // with the place in the whole
   size_t num_ids = 1;
