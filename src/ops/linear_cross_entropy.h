@@ -1,13 +1,13 @@
-// The head and the weighted cross-entropy, 512 tokens at a time: the [T, V] logits never exist. T tokens, D hidden, V
-// vocabulary.
+// The head and the weighted cross-entropy, 512 tokens at a time: the [T, V] logits never exist, and a token without a
+// label or of weight 0 (the prompts of chats) costs no product. T tokens, D hidden, V vocabulary.
 #pragma once
 #include "src/ops/types.h"
 
 namespace dslite::ops {
 
 struct TokenLosses {
-  at::Tensor loss_T;        // fp32, unweighted; 0 where there is no label
-  at::Tensor prediction_T;  // int32 argmax
+  at::Tensor loss_T;        // fp32, unweighted; 0 where nothing counts: no label or weight 0
+  at::Tensor prediction_T;  // int32 argmax; -1 where nothing counts
 };
 
 struct Targets {

@@ -48,12 +48,12 @@ TEST(LinearCrossEntropy, Table) {
         return std::vector<Tensor>{losses.loss_T, losses.prediction_T, d_hidden, in.head.grad.clone()};
       });
       const Tensor hidden64 = leaf(in.hidden), head64 = leaf(in.head.value), logits = hidden64.matmul(head64.t());
-      const Tensor labels = in.targets.labels_T.to(at::kLong), labelled = labels >= 0;
+      const Tensor labels = in.targets.labels_T.to(at::kLong), counts = in.targets.weight_T != 0;
       const Tensor picked = at::log_softmax(logits, -1).gather(1, labels.clamp_min(0).unsqueeze(1)).squeeze(1);
-      const Tensor loss64 = at::where(labelled, -picked, at::zeros_like(picked));
+      const Tensor loss64 = at::where(counts, -picked, at::zeros_like(picked));
       (loss64 * in.targets.weight_T.to(at::kDouble)).sum().mul(static_cast<double>(scale)).backward();
       EXPECT_TRUE(close(results[0], loss64, loss.of(dtype)));
-      EXPECT_TRUE(same_tensor(results[1].to(at::kLong), logits.argmax(-1)));
+      EXPECT_TRUE(same_tensor(results[1].to(at::kLong), at::where(counts, logits.argmax(-1), -1)));
       EXPECT_TRUE(close(results[2], hidden64.grad(), backward.of(dtype)));
       EXPECT_TRUE(close(results[3], head64.grad(), head_gradient.of(dtype)));
       // Rows of weight 0 have a gradient of exact zeros.
@@ -67,6 +67,40 @@ TEST(LinearCrossEntropy, Table) {
       EXPECT_TRUE(same_tensor(d_hidden, results[2]));
     }
   }
+}
+
+// A token that counts has the bits that it has among others, wherever it lies; one that does not is not even read.
+TEST(LinearCrossEntropy, TokensThatDoNotCountAreNotRead) {
+  for (const at::ScalarType dtype : kDtypes) {
+    const int64_t tokens = 700, width = 36, vocabulary = 90;
+    Inputs in = make_inputs(tokens, width, vocabulary, dtype);
+    const WeightRef head = ops::weight_ref(in.head);
+    const auto run = [&](const Tensor& hidden, const ops::Targets& targets) {
+      in.head.grad_empty = true;
+      const Tensor d_hidden = at::empty_like(hidden);
+      const ops::TokenLosses losses = ops::linear_cross_entropy_gradient(hidden, head, targets, 0.01f, d_hidden);
+      return std::vector<Tensor>{losses.loss_T, losses.prediction_T, d_hidden, in.head.grad.clone()};
+    };
+    const Tensor rows = (in.targets.weight_T != 0).nonzero().squeeze(1);
+    const auto alone = run(in.hidden.index_select(0, rows), {.labels_T = in.targets.labels_T.index_select(0, rows),
+                                                             .weight_T = in.targets.weight_T.index_select(0, rows)});
+    const Tensor damaged = at::where((in.targets.weight_T != 0).unsqueeze(1), in.hidden, NAN).to(dtype);
+    const auto among = run(damaged, in.targets);
+    for (const int i : {0, 1, 2}) EXPECT_TRUE(same_tensor(among[i].index_select(0, rows), alone[i])) << i;
+    EXPECT_TRUE(same_tensor(among[3], alone[3]));
+  }
+}
+
+// A row of a batch in which nothing is trained.
+TEST(LinearCrossEntropy, NothingCounts) {
+  Inputs in = make_inputs(5, 8, 11, at::kFloat);
+  in.targets.weight_T.zero_();
+  const Tensor d_hidden = at::full({5, 8}, NAN);
+  const ops::TokenLosses losses =
+      ops::linear_cross_entropy_gradient(in.hidden, ops::weight_ref(in.head), in.targets, 1, d_hidden);
+  EXPECT_TRUE(same_tensor(losses.loss_T, at::zeros({5})));
+  EXPECT_TRUE(same_tensor(d_hidden, at::zeros({5, 8})));
+  EXPECT_TRUE(in.head.grad_empty);
 }
 
 }  // namespace
