@@ -49,6 +49,7 @@ class Preparation {
   void finish_writing();
   void accept(const MadeDocument& document);
   void check_rejects() const;
+  void write_outputs();
   Output& output_of(uint64_t hash);
 
   const PrepareOptions& options_;
@@ -244,6 +245,16 @@ PrepareSummary Preparation::run() {
   }
   if (reject_file_) reject_file_->commit();
   check_rejects();
+  write_outputs();
+  for (const auto& output : outputs_) output->writer.commit();
+  return summary_;
+}
+
+void Preparation::write_outputs() {
+  int64_t total = 0, done = 0;
+  for (const auto& output : outputs_) total += static_cast<int64_t>(output->writer.bytes_to_finish());
+  Progress progress("writing and verifying", total, "bytes");
+  const auto report = [&](uint64_t bytes) { progress.update(done += static_cast<int64_t>(bytes)); };
   const Json dropped(summary_.rejects);
   for (const auto& output : outputs_) {
     CheckReport checks = output->checker.report();
@@ -251,11 +262,9 @@ PrepareSummary Preparation::run() {
     summary_.num_truncated += output->num_truncated;
     if (!checks.passed())
       fail_work("{}: {} checks failed, first: {}", output->path, checks.num_problems, checks.problems.front());
-    output->writer.finish(dropped, checks.verdict());
+    output->writer.finish(dropped, checks.verdict(), report);
     summary_.files.push_back({output->path, output->writer.info(), checks});
   }
-  for (const auto& output : outputs_) output->writer.commit();
-  return summary_;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 //   the root attribute attributes_xxh3 hashes the other attributes but `complete`.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -46,6 +47,9 @@ struct TokenDocument {
   std::span<const RenderedChat::Turn> turns;
 };
 
+// Told the bytes that were written or verified since it was last called: files of gigabytes take a while.
+using BytesDone = std::function<void(uint64_t bytes)>;
+
 // Documents are spilled to unnamed files in the output's folder, so memory does not grow with the data; finish() lays
 // them into PATH.tmp, which is closed, reopened and verified; commit() renames it to PATH. Whatever fails before, an
 // old PATH stays as it was.
@@ -57,7 +61,8 @@ class TokenStoreWriter {
   void add(const TokenDocument& document);
   void end_source(const std::string& sha256, uint64_t bytes);
   int64_t num_documents() const;
-  void finish(const Json& dropped, const Json& checked);
+  uint64_t bytes_to_finish() const;  // what finish() will have reported
+  void finish(const Json& dropped, const Json& checked, const BytesDone& report = {});
   void commit();
   const TokenFileInfo& info() const;
 
@@ -84,7 +89,7 @@ class TokenStore {
   uint64_t num_turns() const;
   StoredTurn turn(uint64_t index) const;
   // Hashes and values of every block, and the counts in the attributes.
-  void verify() const;
+  void verify(const BytesDone& report = {}) const;
   // Takes what was read of the file out of this process's memory; reading it again brings it back. For passes over
   // files larger than the memory.
   void forget_pages() const;

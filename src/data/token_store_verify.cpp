@@ -7,20 +7,24 @@ namespace {
 
 constexpr uint64_t kStep = kCheckBlockElements;  // what is looked at before its memory is given back
 
-uint64_t count_trained(const TokenStore& store) {
+uint64_t count_trained(const TokenStore& store, const BytesDone& report) {
   const auto offsets = store.document_offsets();
+  const bool sft = store.info().kind == TokenFileKind::kSft;
   uint64_t trained = 0;
-  for (size_t d = 0, next = kStep; d + 1 < offsets.size(); ++d) {
+  uint64_t next = kStep;
+  for (size_t d = 0; d + 1 < offsets.size(); ++d) {
     if (offsets[d] >= next) {
       store.forget_pages();
+      if (sft && report) report((offsets[d] + kStep - next) * sizeof(float));
       next = offsets[d] + kStep;
     }
-    if (store.info().kind == TokenFileKind::kPretrain) {
+    if (!sft) {
       trained += offsets[d + 1] - offsets[d] - 1;
       continue;
     }
     for (const float weight : store.loss_weight(offsets[d] + 1, offsets[d + 1])) trained += weight > 0;
   }
+  if (sft && report) report((offsets.back() + kStep - next) * sizeof(float));
   return trained;
 }
 
@@ -47,14 +51,16 @@ void verify_turns(const TokenStore& store) {
 
 }  // namespace
 
-void TokenStore::verify() const {
+void TokenStore::verify(const BytesDone& report) const {
   const auto num_tokens = static_cast<uint64_t>(info().num_tokens);
   for (uint64_t begin = 0; begin < num_tokens; begin += kStep) {
-    tokens(begin, std::min(begin + kStep, num_tokens));
+    const auto block = tokens(begin, std::min(begin + kStep, num_tokens));
     forget_pages();
+    if (report) report(block.size_bytes());
   }
   document_hash();
-  if (const uint64_t trained = count_trained(*this); trained != static_cast<uint64_t>(info().num_trained_tokens)) {
+  if (const uint64_t trained = count_trained(*this, report);
+      trained != static_cast<uint64_t>(info().num_trained_tokens)) {
     fail_input("{}: num_trained_tokens is {}, expected {}", path(), info().num_trained_tokens, trained);
   }
   verify_turns(*this);

@@ -41,7 +41,7 @@ class Hdf5Output {
     check(check_group_ >= 0);
   }
 
-  void write_dataset(TokenDataset which, SpillFile& spill) {
+  void write_dataset(TokenDataset which, SpillFile& spill, const BytesDone& report) {
     const TokenDatasetLayout& layout = kTokenDatasets[which];
     const Hdf5Handle type = token_dataset_type(which);
     const uint64_t num_elements = spill.size_bytes() / layout.element_bytes;
@@ -54,6 +54,7 @@ class Hdf5Output {
       spill.read(begin * layout.element_bytes, block);
       hashes.push_back(xxh3_64(block));
       write_elements(dataset, type, begin, count, block.data());
+      if (report) report(block.size());
     }
     const Hdf5Handle hash_type(H5Tcopy(H5T_STD_U64LE), H5Tclose);
     Hdf5Handle check_dataset = create_dataset(check_group_, layout.name, hash_type, hashes.size());
@@ -205,7 +206,14 @@ void TokenStoreWriter::end_source(const std::string& sha256, uint64_t bytes) {
   ++s.source_index;
 }
 
-void TokenStoreWriter::finish(const Json& dropped, const Json& checked) {
+uint64_t TokenStoreWriter::bytes_to_finish() const {
+  State& s = *state_;
+  uint64_t bytes = s.spill(kTokens).size_bytes() + s.spill(kLossWeight).size_bytes();  // verified
+  for (const auto& spill : s.spills) bytes += spill->size_bytes();                     // written
+  return bytes;
+}
+
+void TokenStoreWriter::finish(const Json& dropped, const Json& checked, const BytesDone& report) {
   State& s = *state_;
   DSLITE_ASSERT(!s.in_source && s.info.num_documents > 0);
   s.info.dropped = dropped;
@@ -215,7 +223,7 @@ void TokenStoreWriter::finish(const Json& dropped, const Json& checked) {
     Hdf5Output output(s.temporary);
     for (size_t i = 0; i < kNumTokenDatasets; ++i) {
       if (s.info.kind == TokenFileKind::kSft || !kTokenDatasets[i].sft_only)
-        output.write_dataset(static_cast<TokenDataset>(i), *s.spills[i]);
+        output.write_dataset(static_cast<TokenDataset>(i), *s.spills[i], report);
     }
     const Json attributes = attributes_of(s.info);
     for (const auto& [name, value] : attributes.items()) output.write_attribute(name, value);
@@ -225,7 +233,7 @@ void TokenStoreWriter::finish(const Json& dropped, const Json& checked) {
     output.close();
   }
   sync_file(s.temporary);
-  TokenStore(s.temporary).verify();
+  TokenStore(s.temporary).verify(report);
 }
 
 void TokenStoreWriter::commit() {
