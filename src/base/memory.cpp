@@ -27,5 +27,6 @@ ProcessMemory process_memory() {
           .peak_resident_bytes = field_bytes("/proc/self/status", "VmHWM:")};
 }
 int64_t available_memory_bytes() { return field_bytes("/proc/meminfo", "MemAvailable:"); }
+int64_t free_swap_bytes() { return field_bytes("/proc/meminfo", "SwapFree:"); }
 
 }  // namespace dslite

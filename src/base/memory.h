@@ -10,5 +10,6 @@ struct ProcessMemory {
 };
 ProcessMemory process_memory();
 int64_t available_memory_bytes();  // what a new program can have without swapping (MemAvailable)
+int64_t free_swap_bytes();
 
 }  // namespace dslite

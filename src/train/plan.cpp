@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "src/base/error.h"
 #include "src/base/progress.h"
 
 namespace dslite {
@@ -70,6 +71,15 @@ std::string plan_text(const MemoryPlan& plan) {
       bytes_text(static_cast<double>(plan.total_bytes())), bytes_text(static_cast<double>(plan.weights_bytes)),
       bytes_text(static_cast<double>(plan.gradients_bytes)), bytes_text(static_cast<double>(plan.optimizer_bytes)),
       bytes_text(static_cast<double>(plan.activations_bytes)), bytes_text(static_cast<double>(plan.program_bytes)));
+}
+
+void require_memory(const MemoryPlan& plan, int64_t available_bytes) {
+  const int64_t missing = plan.total_bytes() - plan.program_bytes - available_bytes;
+  if (available_bytes == 0 || missing <= 0) return;
+  fail_input(
+      "this run does not fit into the machine: it needs {} more than the {} that are available ({}); fewer "
+      "batch.tokens_per_micro_batch, memory.recompute = \"layers\" or optimizer.moments = \"bfloat16\" need less",
+      bytes_text(static_cast<double>(missing)), bytes_text(static_cast<double>(available_bytes)), plan_text(plan));
 }
 
 }  // namespace dslite

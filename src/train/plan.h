@@ -24,5 +24,8 @@ struct MemoryPlan {
 };
 MemoryPlan plan_memory(const ModelConfig& config, const PlanInput& input);
 std::string plan_text(const MemoryPlan& plan);
+// Refuses (UserError) a run that would be killed in its first steps: `available_bytes` is what the machine still has, 0
+// where that is not known; the program itself is there already.
+void require_memory(const MemoryPlan& plan, int64_t available_bytes);
 
 }  // namespace dslite

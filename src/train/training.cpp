@@ -78,14 +78,21 @@ class TrainingRun {
   RunSummary summary_;
 };
 
+// Says what will run, and refuses what cannot before anything large is allocated.
+TrainingSetup set_up_run(const RunConfig& recipe, const std::string& model_path, const Mixture& mixture) {
+  TrainingSetup setup = set_up_training(recipe, model_path, mixture);
+  std::fputs(setup_text(setup).c_str(), stderr);
+  require_memory(setup.memory, available_memory_bytes() + free_swap_bytes());
+  return setup;
+}
+
 TrainingRun::TrainingRun(const RunConfig& recipe)
     : folder_(recipe.run.folder),
       saved_(folder_.saved_recipe()),
       mixture_(std::make_shared<Mixture>(mixture_config(recipe))),
-      setup_(set_up_training(recipe, saved_ ? folder_.path() + "/model" : recipe.model.path, *mixture_)),
+      setup_(set_up_run(recipe, saved_ ? folder_.path() + "/model" : recipe.model.path, *mixture_)),
       validation_(read_validation(recipe, setup_.length)),
       state_(make_train_state(setup_, mixture_, mesh_)) {
-  std::fputs(setup_text(setup_).c_str(), stderr);
   start_or_continue(recipe.model.path);
   metrics_ = std::make_unique<MetricsLog>(folder_.path(), state_.step, setup_.config.log.tensorboard,
                                           moe_layers(setup_.open.config));
