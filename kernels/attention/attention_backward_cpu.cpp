@@ -4,6 +4,7 @@
 // along a row, and `steps`, where it runs across rows. With one value a unit the two are the same memory.
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_blocks.h"
+#include "kernels/attention/attention_query.h"
 #include "kernels/common/pack.h"
 #include "kernels/common/tile.h"
 #include "kernels/common/typed.h"
@@ -76,7 +77,6 @@ struct Task {
   int64_t key_row(int64_t j) const {
     return ((kv_begin + j) * b.shape.num_heads + head) * (b.shape.qk_nope_head_dim + values);
   }
-  const T* q(int64_t i) const { return static_cast<const T*>(b.inputs.q) + query_row(i) * depth; }
   const T* d_out(int64_t i) const { return static_cast<const T*>(b.backward.d_out) + query_row(i) * values; }
 };
 
@@ -91,33 +91,33 @@ float dot(const T* a, const T* b, int64_t count) {
   return rest;
 }
 
-// Rows [0, n) of one operand, both ways; zeros up to whole tiles.
-template <class Elements, class Row>
-void pack_both(const Task<Elements>& t, const Row& row, int64_t width, float* rows, int64_t units, float* steps,
-               int64_t stride) {
-  const int64_t padded = round_up(t.n, kTileRows);
-  std::memset(rows, 0, static_cast<size_t>(padded * units) * 4);
-  for (int64_t i = 0; i < t.n; ++i) put_row<Elements>(row(i), width, rows + i * units);
+// Rows that are packed already, n of `width` values, once more as steps; zeros up to whole tiles. Pairs of a row are
+// its values.
+template <class Elements>
+void rows_to_steps(const Task<Elements>& t, const float* rows, int64_t units, int64_t width, float* steps,
+                   int64_t stride) {
   if (Elements::kDepth == 1) return;
-  for (int64_t i = 0; i < padded; i += Elements::kDepth) {
-    float* out = steps + i / Elements::kDepth * stride;
-    if (i >= t.n) {
-      std::memset(out, 0, static_cast<size_t>(stride) * 4);
-      continue;
-    }
+  const auto row = [&](int64_t i) { return reinterpret_cast<const typename Elements::Source*>(rows + i * units); };
+  for (int64_t i = 0; i < round_up(t.n, kTileRows); i += Elements::kDepth) {
     const typename Elements::Source* lines[Elements::kDepth];
-    for (int64_t d = 0; d < Elements::kDepth; ++d) lines[d] = row(smaller(i + d, t.n - 1));
-    put_step<Elements>(lines, t.n - i, width, stride, out);
+    for (int64_t d = 0; d < Elements::kDepth; ++d) lines[d] = row(i + d);
+    put_step<Elements>(lines, Elements::kDepth, width, stride, steps + i / Elements::kDepth * stride);
   }
 }
 
-// Packs Q and dO; delta = rowsum(dO o).
+// Rotates and packs Q, packs dO; delta = rowsum(dO o).
 template <class Elements>
 void pack_queries(const Task<Elements>& t) {
-  pack_both(
-      t, [&](int64_t i) { return t.q(i); }, t.depth, t.q_rows, t.depth_units, t.q_steps, t.depth_stride);
-  pack_both(
-      t, [&](int64_t i) { return t.d_out(i); }, t.values, t.d_out_rows, t.value_units, t.d_out_steps, t.value_stride);
+  const int64_t padded = round_up(t.n, kTileRows);
+  std::memset(t.q_rows, 0, static_cast<size_t>(padded * t.depth_units) * 4);
+  std::memset(t.d_out_rows, 0, static_cast<size_t>(padded * t.value_units) * 4);
+  for (int64_t i = 0; i < t.n; ++i) {
+    rotated_query(t.b.shape, t.b.inputs, t.q_begin + i, t.head, t.k);  // k waits for the first keys
+    put_row<Elements>(t.k, t.depth, t.q_rows + i * t.depth_units);
+    put_row<Elements>(t.d_out(i), t.values, t.d_out_rows + i * t.value_units);
+  }
+  rows_to_steps(t, t.q_rows, t.depth_units, t.depth, t.q_steps, t.depth_stride);
+  rows_to_steps(t, t.d_out_rows, t.value_units, t.values, t.d_out_steps, t.value_stride);
   for (int64_t i = 0; i < t.n; ++i) {
     const int64_t at = t.query_row(i);
     const auto* out = static_cast<const typename Elements::Source*>(t.b.backward.out) + at * t.values;
@@ -246,6 +246,17 @@ void write_keys(const Task<Elements>& t, int64_t first, int64_t count) {
 }
 
 template <class Elements>
+void write_queries(const Task<Elements>& t) {
+  const int64_t nope = t.b.shape.qk_nope_head_dim, rope = t.b.shape.qk_rope_head_dim;
+  const RopeAngles& table = t.b.inputs.rope;
+  for (int64_t i = 0; i < t.n; ++i) {
+    float* row = t.d_q + i * t.depth_stride;
+    rotate_row(row + nope, rope, angle_at(table, table.positions, t.q_begin + i, rope, -1), row + nope);
+    narrow_row(row, t.depth, t.b.backward.d_q, t.b.inputs.dtype, t.query_row(i) * t.depth);
+  }
+}
+
+template <class Elements>
 void backward_task(void* state, int64_t number, int thread) {
   const Task<Elements> t(*static_cast<const Backward*>(state), number, thread);
   pack_queries(t);
@@ -262,13 +273,12 @@ void backward_task(void* state, int64_t number, int thread) {
     }
     write_keys(t, key, keys);
   }
-  for (int64_t i = 0; i < t.n; ++i)
-    narrow_row(t.d_q + i * t.depth_stride, t.depth, t.b.backward.d_q, t.b.inputs.dtype, t.query_row(i) * t.depth);
+  write_queries(t);
 }
 
 constexpr int64_t kSumKeys = 64;
 
-// d_k_rope = the heads' partials in their order.
+// d_k_rope = the heads' partials in their order, rotated back.
 void sum_heads(void* state, int64_t task, int) {
   const auto& b = *static_cast<const Backward*>(state);
   const int64_t rope = b.shape.qk_rope_head_dim, end = smaller(b.shape.num_keys, (task + 1) * kSumKeys);
@@ -277,7 +287,8 @@ void sum_heads(void* state, int64_t task, int) {
     for (int64_t h = 1; h < b.shape.num_heads; ++h) {
       for (int64_t d = 0; d < rope; ++d) total[d] += total[h * rope + d];
     }
-    narrow_row(total, rope, b.backward.d_k_rope, b.inputs.dtype, j * rope);
+    rotate_row(total, rope, angle_at(b.inputs.rope, b.backward.key_positions, j, rope, -1), total);
+    narrow_row(total, rope, b.backward.d_k_rope, b.inputs.dtype, j * b.backward.d_k_rope_row_stride);
   }
 }
 

@@ -1,7 +1,8 @@
-// Attention forward: one task per (segment, head, 192 queries). The block's Q is packed once, each block of 96 keys is
-// packed for all of its queries.
+// Attention forward: one task per (segment, head, 384 queries). The block's Q is rotated and packed once, each block of
+// 96 keys is packed for all of its queries.
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_blocks.h"
+#include "kernels/attention/attention_query.h"
 #include "kernels/common/attend.h"
 #include "kernels/common/typed.h"
 
@@ -49,12 +50,17 @@ void pack_queries(const Forward& f, int64_t first, int64_t count, int64_t head, 
   using T = typename Elements::Source;
   AttendQueries& q = scratch.queries;
   const int64_t depth = f.shape.qk_nope_head_dim + f.shape.qk_rope_head_dim;
+  T* rotated = reinterpret_cast<T*>(scratch.k);  // kWidth rows at a time, before there are keys
+  static_assert(kWidth * sizeof(T) <= kAttendKeys * 4 / Elements::kDepth);
   q.columns = round_up(count, kTileColumns);
   for (int64_t c = 0; c < q.columns; c += kWidth) {
     const T* rows[kWidth] = {};
     int64_t num_rows = 0;
-    for (; num_rows < kWidth && c + num_rows < count; ++num_rows)
-      rows[num_rows] = static_cast<const T*>(f.inputs.q) + ((first + c + num_rows) * f.shape.num_heads + head) * depth;
+    for (; num_rows < kWidth && c + num_rows < count; ++num_rows) {
+      T* row = rotated + num_rows * depth;
+      rotated_query(f.shape, f.inputs, first + c + num_rows, head, row);
+      rows[num_rows] = row;
+    }
     float* panel = q.panels + c / kTileColumns * q.depth * kTileColumns + c % kTileColumns;
     put_rows_as_columns<Elements>(rows, num_rows, depth, panel, kTileColumns);
   }

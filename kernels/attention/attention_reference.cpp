@@ -9,14 +9,25 @@
 namespace dslite::kernels {
 namespace {
 
-// One query of one head and the keys that it sees.
+// Rotates pairs in place by the angles of `position`; sign -1: back.
+template <class T>
+void rotate(const AttentionInputsReference<T>& in, int64_t rope, int32_t position, T sign, T* x) {
+  for (int64_t i = 0; i < rope / 2; ++i) {
+    const T cos = in.cos[position * (rope / 2) + i], sin = sign * in.sin[position * (rope / 2) + i];
+    const T x0 = x[2 * i], x1 = x[2 * i + 1];
+    x[2 * i] = x0 * cos - x1 * sin;
+    x[2 * i + 1] = x0 * sin + x1 * cos;
+  }
+}
+
+// One query of one head, rotated, and the keys that it sees.
 template <class T>
 struct Row {
   const AttentionShape& s;
   const AttentionInputsReference<T>& in;
   int64_t head, query, first_key, num_keys;
+  std::vector<T> q;
 
-  const T* q() const { return in.q + (query * s.num_heads + head) * (s.qk_nope_head_dim + s.qk_rope_head_dim); }
   int64_t kv_at(int64_t j) const {
     return ((first_key + j) * s.num_heads + head) * (s.qk_nope_head_dim + s.v_head_dim);
   }
@@ -28,8 +39,8 @@ struct Row {
     p.assign(num_keys, T(0));
     T highest = -std::numeric_limits<T>::infinity();
     for (int64_t j = 0; j < num_keys; ++j) {
-      for (int64_t d = 0; d < s.qk_nope_head_dim; ++d) p[j] += q()[d] * in.kv[kv_at(j) + d];
-      for (int64_t d = 0; d < s.qk_rope_head_dim; ++d) p[j] += q()[s.qk_nope_head_dim + d] * in.k_rope[rope_at(j) + d];
+      for (int64_t d = 0; d < s.qk_nope_head_dim; ++d) p[j] += q[d] * in.kv[kv_at(j) + d];
+      for (int64_t d = 0; d < s.qk_rope_head_dim; ++d) p[j] += q[s.qk_nope_head_dim + d] * in.k_rope[rope_at(j) + d];
       p[j] *= static_cast<T>(s.scale);
       highest = std::max(highest, p[j]);
     }
@@ -46,8 +57,14 @@ void for_each_row(const AttentionShape& s, const AttentionInputsReference<T>& in
     const int64_t n = s.q_offsets[segment + 1] - s.q_offsets[segment],
                   m = s.kv_offsets[segment + 1] - s.kv_offsets[segment];
     for (int64_t head = 0; head < s.num_heads; ++head)
-      for (int64_t i = 0; i < n; ++i)
-        body(Row<T>{s, in, head, s.q_offsets[segment] + i, s.kv_offsets[segment], m - n + i + 1});
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t query = s.q_offsets[segment] + i, depth = s.qk_nope_head_dim + s.qk_rope_head_dim;
+        const T* q = in.q + (query * s.num_heads + head) * depth;
+        Row<T> row{s, in, head, query, s.kv_offsets[segment], m - n + i + 1, {q, q + depth}};
+        if (s.qk_rope_head_dim > 0)
+          rotate(in, s.qk_rope_head_dim, in.positions[query], T(1), row.q.data() + s.qk_nope_head_dim);
+        body(row);
+      }
   }
 }
 
@@ -93,14 +110,17 @@ void attention_backward_reference(const AttentionShape& s, const AttentionInputs
       const T d_s = static_cast<T>(s.scale) * p[j] * (d_p[j] - mean);
       for (int64_t d = 0; d < nope; ++d) {
         d_q[d] += d_s * inputs.kv[row.kv_at(j) + d];
-        b.d_kv[row.kv_at(j) + d] += d_s * row.q()[d];
+        b.d_kv[row.kv_at(j) + d] += d_s * row.q[d];
       }
       for (int64_t d = 0; d < rope; ++d) {
         d_q[nope + d] += d_s * inputs.k_rope[row.rope_at(j) + d];
-        b.d_k_rope[row.rope_at(j) + d] += d_s * row.q()[nope + d];
+        b.d_k_rope[row.rope_at(j) + d] += d_s * row.q[nope + d];
       }
     }
+    if (rope > 0) rotate(inputs, rope, inputs.positions[row.query], T(-1), d_q + nope);
   });
+  for (int64_t j = 0; rope > 0 && j < s.num_keys; ++j)
+    rotate(inputs, rope, b.key_positions[j], T(-1), b.d_k_rope + j * rope);
 }
 
 template void attention_forward_reference(const AttentionShape&, const AttentionInputsReference<float>&, float*,

@@ -8,6 +8,8 @@ namespace dslite::kernels {
 template <class T>
 struct AttentionInputsReference {
   const T *q, *kv, *k_rope;
+  const int32_t* positions;
+  const T *cos, *sin;
 };
 template <class T>
 void attention_forward_reference(const AttentionShape& shape, const AttentionInputsReference<T>& inputs, T* out,
@@ -16,7 +18,8 @@ void attention_forward_reference(const AttentionShape& shape, const AttentionInp
 template <class T>
 struct AttentionBackwardReference {
   const T* d_out;
-  T *d_q, *d_kv, *d_k_rope;
+  const int32_t* key_positions;
+  T *d_q, *d_kv, *d_k_rope;  // d_k_rope's rows are contiguous
 };
 template <class T>
 void attention_backward_reference(const AttentionShape& shape, const AttentionInputsReference<T>& inputs,

@@ -73,6 +73,11 @@ DSLITE_INLINE Float round_to_whole(Float a) { return {_mm256_round_ps(a.v, _MM_F
 DSLITE_INLINE Float min(Float a, Float b) { return {_mm256_min_ps(a.v, b.v)}; }
 // Past the caches; p is 64-byte aligned.
 DSLITE_INLINE void stream(float* p, Float a) { _mm256_stream_ps(p, a.v); }
+// p[0], p[0], p[1], p[1], ...: kWidth / 2 values; and neighbouring lanes exchanged.
+DSLITE_INLINE Float load_twice(const float* p) {
+  return {_mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))};
+}
+DSLITE_INLINE Float swap_pairs(Float a) { return {_mm256_permute_ps(a.v, 0xb1)}; }
 // Transposes the kWidth x kWidth block of rows in place.
 DSLITE_INLINE void transpose(Float* rows) {
   __m256 pairs[8], quads[8];

@@ -75,6 +75,12 @@ DSLITE_INLINE Float round_to_whole(Float a) {
 }
 // Past the caches; p is 64-byte aligned.
 DSLITE_INLINE void stream(float* p, Float a) { _mm512_stream_ps(p, a.v); }
+// p[0], p[0], p[1], p[1], ...: kWidth / 2 values; and neighbouring lanes exchanged.
+DSLITE_INLINE Float load_twice(const float* p) {
+  const __m512i lanes = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  return {_mm512_permutexvar_ps(lanes, _mm512_castps256_ps512(_mm256_loadu_ps(p)))};
+}
+DSLITE_INLINE Float swap_pairs(Float a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
 // Transposes the kWidth x kWidth block of rows in place: within quarters of a vector, then the quarters.
 DSLITE_INLINE void transpose(Float* rows) {
   __m512 pairs[16], quads[16];

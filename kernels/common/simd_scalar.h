@@ -46,6 +46,9 @@ DSLITE_INLINE Float times_power_of_two(Float a, Float n) {
 }
 DSLITE_INLINE Float round_to_whole(Float a) { return {__builtin_rintf(a.v)}; }
 DSLITE_INLINE void transpose(Float*) {}
+// Named by loops over pairs that never run: one lane holds no pair.
+DSLITE_INLINE Float load_twice(const float* p) { return {*p}; }
+DSLITE_INLINE Float swap_pairs(Float a) { return a; }
 // Packet: the vector of the innermost loops of products; here four lanes of the compiler's own vectors (any processor), each with the arithmetic of Float.
 typedef float FourFloats __attribute__((vector_size(16)));
 struct Packet {

@@ -11,7 +11,7 @@ void rope_reference(const RopeReference<T>& a) {
       const T* in = a.in + (t * a.num_heads + h) * a.rotated;
       T* out = a.out + (t * a.num_heads + h) * a.rotated;
       for (int64_t i = 0; i < half; ++i) {
-        const T cos = a.cos[a.positions[t] * half + i], sin = a.sin[a.positions[t] * half + i] * (a.inverse ? -1 : 1);
+        const T cos = a.cos[a.positions[t] * half + i], sin = a.sin[a.positions[t] * half + i];
         const T x0 = in[2 * i], x1 = in[2 * i + 1];
         out[2 * i] = x0 * cos - x1 * sin;
         out[2 * i + 1] = x0 * sin + x1 * cos;

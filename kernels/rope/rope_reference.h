@@ -11,7 +11,6 @@ struct RopeReference {
   const T *cos, *sin;        // [max_position, rotated / 2]
   const T* in;
   T* out;
-  bool inverse;
 };
 template <class T>
 void rope_reference(const RopeReference<T>& a);

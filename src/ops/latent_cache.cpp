@@ -2,10 +2,14 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "src/base/error.h"
 #include "src/ops/check.h"
+#include "src/ops/context.h"
+#include "src/ops/matrix.h"
+#include "src/ops/rope.h"
 
 namespace dslite::ops {
 namespace {
@@ -28,6 +32,7 @@ class PageRows {
     return data_ + (page * page_tokens_ + token % page_tokens_) * row_bytes_;
   }
   int64_t row_bytes() const { return row_bytes_; }
+  int64_t page_tokens() const { return page_tokens_; }
 
  private:
   std::byte* data_;
@@ -49,23 +54,40 @@ void check_view(const Sequence& sequence, const LatentCacheView& cache) {
 
 }  // namespace
 
-void append_latents(const at::Tensor& latent_TL, const at::Tensor& k_rope_TR, const Sequence& sequence,
-                    const LatentCacheView& cache) {
+void append_latents(const at::Tensor& latent_TL, const at::Tensor& k_rope_TR, const RopeTable& rope_table,
+                    const Sequence& sequence, const LatentCacheView& cache) {
   check_view(sequence, cache);
   const at::ScalarType dtype = cache.pages.scalar_type();
+  const int64_t rotated = cache.pages.size(2) - latent_TL.size(1);
   DSLITE_CHECK_TENSOR(latent_TL, dtype, sequence.num_tokens(), latent_TL.size(1));
-  DSLITE_CHECK_TENSOR(k_rope_TR, dtype, sequence.num_tokens(), cache.pages.size(2) - latent_TL.size(1));
+  DSLITE_CHECK_ROWS(k_rope_TR, dtype, sequence.num_tokens(), rotated);
+  DSLITE_CHECK_TENSOR(sequence.positions, at::kInt, sequence.num_tokens());
   const PageRows pages(cache);
-  const int64_t latent_bytes = latent_TL.size(1) * latent_TL.element_size(),
-                rope_bytes = pages.row_bytes() - latent_bytes;
+  const kernels::RopeAngles angles = rope_angles(rope_table, sequence.positions, rotated);
+  const kernels::Context context = kernel_context();
+  const int64_t latent_bytes = latent_TL.size(1) * latent_TL.element_size();
   const auto* latent = static_cast<const std::byte*>(latent_TL.const_data_ptr());
   const auto* k_rope = static_cast<const std::byte*>(k_rope_TR.const_data_ptr());
   for (int64_t s = 0; s < sequence.num_segments(); ++s) {
     const int64_t end = sequence.q_offsets[s + 1];
-    for (int64_t t = sequence.q_offsets[s]; t < end; ++t) {
-      std::byte* row = pages.row(s, cache.kv_lengths[s] - (end - t));
-      std::memcpy(row, latent + t * latent_bytes, latent_bytes);
-      std::memcpy(row + latent_bytes, k_rope + t * rope_bytes, rope_bytes);
+    for (int64_t t = sequence.q_offsets[s], count; t < end; t += count) {  // the tokens of one page at a time
+      const int64_t place = cache.kv_lengths[s] - (end - t);
+      count = std::min(end - t, pages.page_tokens() - place % pages.page_tokens());
+      std::byte* row = pages.row(s, place);
+      for (int64_t i = 0; i < count; ++i)
+        std::memcpy(row + i * pages.row_bytes(), latent + (t + i) * latent_bytes, latent_bytes);
+      kernels::rope(context, {.num_tokens = count,
+                              .num_heads = 1,
+                              .rotated = rotated,
+                              .angles = {angles.positions + t, angles.cos, angles.sin},
+                              .in = k_rope + t * k_rope_TR.stride(0) * k_rope_TR.element_size(),
+                              .out = row + latent_bytes,
+                              .in_dtype = kernel_dtype(dtype),
+                              .out_dtype = kernel_dtype(dtype),
+                              .in_token_stride = k_rope_TR.stride(0),
+                              .in_head_stride = 0,
+                              .out_token_stride = cache.pages.size(2),
+                              .out_head_stride = 0});
     }
   }
 }

@@ -19,8 +19,6 @@ namespace {
 at::Tensor rope_part(const at::Tensor& q_TQ, const MlaShape& shape) {
   return q_TQ.view({q_TQ.size(0), shape.num_heads, -1}).slice(2, shape.qk_nope_head_dim);
 }
-// One head: [T, 1, R].
-at::Tensor one_head(const at::Tensor& x_TR) { return x_TR.unsqueeze(1); }
 
 kernels::AttentionShape attention_shape(const MlaShape& shape, const Sequence& sequence) {
   return {.num_heads = shape.num_heads,
@@ -35,23 +33,27 @@ kernels::AttentionShape attention_shape(const MlaShape& shape, const Sequence& s
           .scale = shape.scale};
 }
 
-kernels::AttentionInputs attention_inputs(const at::Tensor& q_TQ, const at::Tensor& kv, const at::Tensor& k_rope) {
+kernels::AttentionInputs attention_inputs(const at::Tensor& q_TQ, const at::Tensor& kv, const at::Tensor& k_rope_SR,
+                                          const RopeTable& rope_table, const Sequence& sequence) {
   return {.dtype = kernel_dtype(q_TQ.scalar_type()),
           .q = q_TQ.const_data_ptr(),
           .kv = kv.const_data_ptr(),
-          .k_rope = k_rope.const_data_ptr()};
+          .k_rope = k_rope_SR.const_data_ptr(),
+          .rope = rope_angles(rope_table, sequence.positions, k_rope_SR.size(1))};
 }
 
 // Attention over expanded keys and values: kv [S, H (N + V)] = latents W^T.
 at::Tensor expanded(const at::Tensor& q_TQ, const at::Tensor& latent_SL, const at::Tensor& k_rope_SR,
-                    const WeightRef& kv_b, const MlaShape& shape, const Sequence& sequence, at::Tensor* lse_TH) {
+                    const WeightRef& kv_b, const MlaShape& shape, const RopeTable& rope_table, const Sequence& sequence,
+                    at::Tensor* lse_TH) {
   const at::Tensor kv = linear(latent_SL, kv_b, latent_SL.scalar_type());
   at::Tensor out_TV = at::empty({q_TQ.size(0), shape.num_heads * shape.v_head_dim}, q_TQ.scalar_type());
   if (lse_TH) *lse_TH = at::empty({q_TQ.size(0), shape.num_heads}, at::kFloat);
   const kernels::AttentionShape kernel_shape = attention_shape(shape, sequence);
   const int64_t scratch_bytes = kernels::attention_forward_scratch_bytes(kernel_shape, num_threads());
-  kernels::attention_forward(kernel_context(scratch_bytes), kernel_shape, attention_inputs(q_TQ, kv, k_rope_SR),
-                             out_TV.data_ptr(), lse_TH ? lse_TH->data_ptr<float>() : nullptr);
+  kernels::attention_forward(kernel_context(scratch_bytes), kernel_shape,
+                             attention_inputs(q_TQ, kv, k_rope_SR, rope_table, sequence), out_TV.data_ptr(),
+                             lse_TH ? lse_TH->data_ptr<float>() : nullptr);
   return out_TV;
 }
 
@@ -66,13 +68,14 @@ WeightRef rows_of(const WeightRef& weight, int64_t begin, int64_t rows) {
 }
 
 // One query a sequence: score = (q_nope W_uk) . latent + q_rope . k_rope, out = (P latent) W_uv, per head.
-at::Tensor absorbed(const at::Tensor& q_BQ, const WeightRef& kv_b, const MlaShape& shape,
-                    const LatentCacheView& cache) {
+at::Tensor absorbed(const at::Tensor& q_BQ, const WeightRef& kv_b, const MlaShape& shape, const RopeTable& rope_table,
+                    const Sequence& sequence, const LatentCacheView& cache) {
   const int64_t sequences = q_BQ.size(0), heads = shape.num_heads, rank = shape.kv_lora_rank;
   const int64_t nope = shape.qk_nope_head_dim, qk = nope + shape.qk_rope_head_dim, value = shape.v_head_dim;
   const at::Tensor q_latent_BHL = at::empty({sequences, heads * rank}, at::kFloat),
-                   out_latent_BHL = at::empty({sequences, heads * rank}, at::kFloat);
-  const at::Tensor q_rope_BHR = rope_part(q_BQ, shape).to(at::kFloat).contiguous();
+                   out_latent_BHL = at::empty({sequences, heads * rank}, at::kFloat),
+                   q_rope_BHR = at::empty({sequences, heads, shape.qk_rope_head_dim}, at::kFloat);
+  rope(rope_part(q_BQ, shape), q_rope_BHR, sequence.positions, rope_table);
   for (int64_t h = 0; h < heads; ++h) {
     linear_input_gradient(q_BQ.slice(1, h * qk, h * qk + nope), rows_of(kv_b, h * (nope + value), nope),
                           q_latent_BHL.slice(1, h * rank, (h + 1) * rank));
@@ -121,22 +124,20 @@ at::Tensor mla_attention(const MlaInput& input, const WeightRef& kv_b, const Mla
                          const RopeTable& rope_table, const Sequence& sequence, const LatentCacheView* cache,
                          MlaSaved* saved) {
   check_input(input, kv_b, shape, sequence);
-  const at::Tensor q_rope_THR = rope_part(input.q_TQ, shape);
-  const at::Tensor k_rope_TR = at::empty(input.k_rope_TR.sizes(), input.k_rope_TR.scalar_type());
-  rope(q_rope_THR, q_rope_THR, sequence.positions, rope_table);
-  rope(one_head(input.k_rope_TR), one_head(k_rope_TR), sequence.positions, rope_table);
   if (cache) {
     DSLITE_ASSERT(!saved);
-    append_latents(input.latent_TL, k_rope_TR, sequence, *cache);
-    if (one_token_each(sequence)) return absorbed(input.q_TQ, kv_b, shape, *cache);
+    append_latents(input.latent_TL, input.k_rope_TR, rope_table, sequence, *cache);
+    if (one_token_each(sequence)) return absorbed(input.q_TQ, kv_b, shape, rope_table, sequence, *cache);
     const at::Tensor rows_SC = gather_latents(sequence, *cache);
     const at::Tensor latent_SL = rows_SC.slice(1, 0, shape.kv_lora_rank),
                      prefix_rope_SR = rows_SC.slice(1, shape.kv_lora_rank).contiguous();
-    return expanded(input.q_TQ, latent_SL, prefix_rope_SR, kv_b, shape, sequence, nullptr);
+    return expanded(input.q_TQ, latent_SL, prefix_rope_SR, kv_b, shape, rope_table, sequence, nullptr);
   }
+  const at::Tensor k_rope_TR = at::empty(input.k_rope_TR.sizes(), input.k_rope_TR.scalar_type());
+  rope(input.k_rope_TR.unsqueeze(1), k_rope_TR.unsqueeze(1), sequence.positions, rope_table);
   at::Tensor lse_TH;
   const at::Tensor out_TV =
-      expanded(input.q_TQ, input.latent_TL, k_rope_TR, kv_b, shape, sequence, saved ? &lse_TH : nullptr);
+      expanded(input.q_TQ, input.latent_TL, k_rope_TR, kv_b, shape, rope_table, sequence, saved ? &lse_TH : nullptr);
   if (saved)
     *saved = {
         .q_TQ = input.q_TQ, .latent_TL = input.latent_TL, .k_rope_TR = k_rope_TR, .out_TV = out_TV, .lse_TH = lse_TH};
@@ -146,23 +147,23 @@ at::Tensor mla_attention(const MlaInput& input, const WeightRef& kv_b, const Mla
 MlaGradient mla_attention_backward(const MlaSaved& saved, const WeightRef& kv_b, const MlaShape& shape,
                                    const RopeTable& rope_table, const Sequence& sequence, const at::Tensor& d_out_TV,
                                    const at::Tensor& d_k_rope_TR) {
-  DSLITE_CHECK_TENSOR(d_out_TV, saved.out_TV.scalar_type(), saved.out_TV.size(0), saved.out_TV.size(1));
+  const int64_t tokens = sequence.num_tokens();  // training: the keys are the tokens themselves
+  DSLITE_CHECK_TENSOR(d_out_TV, saved.out_TV.scalar_type(), tokens, saved.out_TV.size(1));
+  DSLITE_CHECK_ROWS(d_k_rope_TR, saved.out_TV.scalar_type(), tokens, shape.qk_rope_head_dim);
   const at::Tensor kv = linear(saved.latent_TL, kv_b, saved.latent_TL.scalar_type());  // made again: 8 times the latent
-  const at::Tensor d_q_TQ = at::empty_like(saved.q_TQ), d_kv = at::empty_like(kv),
-                   d_rotated_TR = at::empty_like(saved.k_rope_TR);
+  const at::Tensor d_q_TQ = at::empty_like(saved.q_TQ), d_kv = at::empty_like(kv);
   const kernels::AttentionShape kernel_shape = attention_shape(shape, sequence);
   const int64_t scratch_bytes = kernels::attention_backward_scratch_bytes(kernel_shape, num_threads());
   kernels::attention_backward(kernel_context(scratch_bytes), kernel_shape,
-                              attention_inputs(saved.q_TQ, kv, saved.k_rope_TR),
+                              attention_inputs(saved.q_TQ, kv, saved.k_rope_TR, rope_table, sequence),
                               {.out = saved.out_TV.const_data_ptr(),
                                .lse = saved.lse_TH.const_data_ptr<float>(),
                                .d_out = d_out_TV.const_data_ptr(),
+                               .key_positions = sequence.positions.const_data_ptr<int32_t>(),
                                .d_q = d_q_TQ.data_ptr(),
                                .d_kv = d_kv.data_ptr(),
-                               .d_k_rope = d_rotated_TR.data_ptr()});
-  const at::Tensor d_q_rope_THR = rope_part(d_q_TQ, shape);
-  rope(d_q_rope_THR, d_q_rope_THR, sequence.positions, rope_table, /*inverse=*/true);
-  rope(one_head(d_rotated_TR), one_head(d_k_rope_TR), sequence.positions, rope_table, /*inverse=*/true);
+                               .d_k_rope = d_k_rope_TR.data_ptr(),
+                               .d_k_rope_row_stride = d_k_rope_TR.stride(0)});
   add_linear_weight_gradient(saved.latent_TL, d_kv, kv_b);
   return {.d_q_TQ = d_q_TQ, .d_latent_TL = linear_input_gradient(d_kv, kv_b)};
 }

@@ -12,13 +12,13 @@ struct MlaShape {
 };
 
 struct MlaInput {
-  at::Tensor q_TQ;       // each head N then R; the R parts are rotated IN PLACE
+  at::Tensor q_TQ;       // each head N then R; not rotated
   at::Tensor latent_TL;  // normed
   at::Tensor k_rope_TR;  // not rotated; may be a range of columns
 };
 
 struct MlaSaved {
-  at::Tensor q_TQ;  // rotated
+  at::Tensor q_TQ;  // not rotated
   at::Tensor latent_TL;
   at::Tensor k_rope_TR;  // rotated
   at::Tensor out_TV;     // [T, H V]
@@ -33,7 +33,7 @@ at::Tensor mla_attention(const MlaInput& input, const WeightRef& kv_b, const Mla
                          MlaSaved* saved);
 
 struct MlaGradient {
-  at::Tensor d_q_TQ;  // of the unrotated q
+  at::Tensor d_q_TQ;
   at::Tensor d_latent_TL;
 };
 // Writes the gradient of the unrotated k_rope into `d_k_rope` (may be a range of columns); adds to the gradient of kv_b

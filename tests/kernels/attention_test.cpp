@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "kernels/attention/attention_reference.h"
+#include "kernels/rope/rope.h"
+#include "kernels/rope/rope_reference.h"
 #include "tests/support/compare.h"
 #include "tests/support/kernel_context.h"
 #include "tests/support/test_data.h"
@@ -26,14 +28,25 @@ struct Dims {
   int64_t heads, nope, rope, value;
 };
 
-// Offsets and shape of a row of segments.
+constexpr int64_t kMaxPosition = 700;
+
+// Offsets, shape and angles of a row of segments. Positions begin again in each segment, at `offset`.
 struct Layout {
   std::vector<int64_t> q_offsets{0}, kv_offsets{0};
+  std::vector<int32_t> positions, key_positions;
+  std::vector<float> cos, sin;
   AttentionShape shape;
-  Layout(const std::vector<Segment>& segments, Dims d) {
+  Layout(const std::vector<Segment>& segments, Dims d, int32_t offset = 0) {
     for (const Segment s : segments) {
       q_offsets.push_back(q_offsets.back() + s.n);
       kv_offsets.push_back(kv_offsets.back() + s.m);
+      for (int64_t j = 0; j < s.m; ++j) key_positions.push_back(offset + static_cast<int32_t>(j));
+      positions.insert(positions.end(), key_positions.end() - s.n, key_positions.end());
+    }
+    for (int64_t i = 0; i < kMaxPosition * d.rope / 2; ++i) {
+      const double angle = 3.0 * test::random_value(9, i);
+      cos.push_back(static_cast<float>(1.1 * std::cos(angle)));
+      sin.push_back(static_cast<float>(1.1 * std::sin(angle)));
     }
     shape = {.num_heads = d.heads,
              .qk_nope_head_dim = d.nope,
@@ -50,6 +63,7 @@ struct Layout {
   int64_t q_columns() const { return shape.num_heads * (shape.qk_nope_head_dim + shape.qk_rope_head_dim); }
   int64_t kv_columns() const { return shape.num_heads * (shape.qk_nope_head_dim + shape.v_head_dim); }
   int64_t out_columns() const { return shape.num_heads * shape.v_head_dim; }
+  kernels::RopeAngles rope() const { return {positions.data(), cos.data(), sin.data()}; }
 };
 
 struct Inputs {
@@ -59,7 +73,9 @@ struct Inputs {
         kv(TypedMatrix::random(dtype, l.shape.num_keys, l.kv_columns(), seed + 1, 2)),
         k_rope(TypedMatrix::random(dtype, l.shape.num_keys, l.shape.qk_rope_head_dim, seed + 2, 2)),
         d_out(TypedMatrix::random(dtype, l.shape.num_queries, l.out_columns(), seed + 3)) {}
-  kernels::AttentionInputs pointers() const { return {q.dtype(), q.data(), kv.data(), k_rope.data()}; }
+  kernels::AttentionInputs pointers(const Layout& l) const {
+    return {.dtype = q.dtype(), .q = q.data(), .kv = kv.data(), .k_rope = k_rope.data(), .rope = l.rope()};
+  }
 };
 
 struct Forward {
@@ -68,7 +84,7 @@ struct Forward {
   Forward(kernels::InstructionSet set, int threads, const Layout& l, const Inputs& in, bool with_lse = true)
       : out(in.q.dtype(), l.shape.num_queries, l.out_columns()), lse(l.shape.num_queries * l.shape.num_heads, NAN) {
     const KernelContext context(set, threads, kernels::attention_forward_scratch_bytes(l.shape, threads));
-    kernels::attention_forward(context, l.shape, in.pointers(), out.data(), with_lse ? lse.data() : nullptr);
+    kernels::attention_forward(context, l.shape, in.pointers(l), out.data(), with_lse ? lse.data() : nullptr);
   }
 };
 
@@ -77,34 +93,48 @@ struct Backward {
   Backward(kernels::InstructionSet set, int threads, const Layout& l, const Inputs& in, const Forward& saved)
       : d_q(in.q.dtype(), l.shape.num_queries, l.q_columns()),
         d_kv(in.q.dtype(), l.shape.num_keys, l.kv_columns()),
-        d_k_rope(in.q.dtype(), l.shape.num_keys, l.shape.qk_rope_head_dim) {
+        d_k_rope(in.q.dtype(), l.shape.num_keys, l.shape.qk_rope_head_dim, 3) {
     const KernelContext context(set, threads, kernels::attention_backward_scratch_bytes(l.shape, threads));
-    kernels::attention_backward(context, l.shape, in.pointers(),
+    kernels::attention_backward(context, l.shape, in.pointers(l),
                                 {.out = saved.out.data(),
                                  .lse = saved.lse.data(),
                                  .d_out = in.d_out.data(),
+                                 .key_positions = l.key_positions.data(),
                                  .d_q = d_q.data(),
                                  .d_kv = d_kv.data(),
-                                 .d_k_rope = d_k_rope.data()});
+                                 .d_k_rope = d_k_rope.data(),
+                                 .d_k_rope_row_stride = d_k_rope.view().row_stride});
+    EXPECT_TRUE(d_k_rope.padding_untouched());
   }
 };
 
 struct Reference {
-  std::vector<double> q, kv, k_rope, d_out, out, lse, d_q, d_kv, d_k_rope;
+  std::vector<double> q, kv, k_rope, d_out, cos, sin, out, lse, d_q, d_kv, d_k_rope;
   Reference(const Layout& l, const Inputs& in)
       : q(test::to_double(in.q.values())),
         kv(test::to_double(in.kv.values())),
         k_rope(test::to_double(in.k_rope.values())),
         d_out(test::to_double(in.d_out.values())),
+        cos(test::to_double(l.cos)),
+        sin(test::to_double(l.sin)),
         out(d_out.size()),
         lse(l.shape.num_queries * l.shape.num_heads),
         d_q(q.size()),
         d_kv(kv.size()),
         d_k_rope(k_rope.size()) {
-    kernels::attention_forward_reference<double>(l.shape, {q.data(), kv.data(), k_rope.data()}, out.data(), lse.data());
-    kernels::attention_backward_reference<double>(
-        l.shape, {q.data(), kv.data(), k_rope.data()},
-        {.d_out = d_out.data(), .d_q = d_q.data(), .d_kv = d_kv.data(), .d_k_rope = d_k_rope.data()});
+    run(l);
+  }
+  void run(const Layout& l) {
+    kernels::attention_forward_reference<double>(l.shape, pointers(l), out.data(), lse.data());
+    kernels::attention_backward_reference<double>(l.shape, pointers(l),
+                                                  {.d_out = d_out.data(),
+                                                   .key_positions = l.key_positions.data(),
+                                                   .d_q = d_q.data(),
+                                                   .d_kv = d_kv.data(),
+                                                   .d_k_rope = d_k_rope.data()});
+  }
+  kernels::AttentionInputsReference<double> pointers(const Layout& l) const {
+    return {q.data(), kv.data(), k_rope.data(), l.positions.data(), cos.data(), sin.data()};
   }
 };
 
@@ -136,25 +166,26 @@ class Attention : public ::testing::TestWithParam<std::tuple<kernels::Instructio
   kernels::InstructionSet set() const { return std::get<0>(GetParam()); }
   DType dtype() const { return std::get<1>(GetParam()); }
   double forward_tolerance() const { return dtype() == DType::kFloat32 ? 2e-6 : 6e-3; }
+  double lse_tolerance() const { return dtype() == DType::kFloat32 ? 2e-6 : 2e-3; }  // the rotated q is rounded
   double backward_tolerance() const { return dtype() == DType::kFloat32 ? 5e-6 : 1e-2; }
 };
 
 TEST_P(Attention, ForwardIsTheReference) {
   for (const NamedCase& c : cases()) {
     SCOPED_TRACE(c.name);
-    const Layout l(c.segments, c.dims);
+    const Layout l(c.segments, c.dims, 300);
     const Inputs in(dtype(), l);
     const Forward actual(set(), 2, l, in);
     const Reference expected(l, in);
     EXPECT_TRUE(test::close(actual.out.values(), expected.out, forward_tolerance(), l.out_columns()));
-    EXPECT_TRUE(test::close(actual.lse, expected.lse, 2e-6, c.dims.heads));
+    EXPECT_TRUE(test::close(actual.lse, expected.lse, lse_tolerance(), c.dims.heads));
   }
 }
 
 TEST_P(Attention, BackwardIsTheReference) {
   for (const NamedCase& c : cases()) {
     SCOPED_TRACE(c.name);
-    const Layout l(c.segments, c.dims);
+    const Layout l(c.segments, c.dims, 300);
     const Inputs in(dtype(), l);
     const Forward saved(set(), 1, l, in);
     const Backward actual(set(), 2, l, in, saved);
@@ -170,6 +201,39 @@ TEST_P(Attention, BackwardIsTheReference) {
     EXPECT_TRUE(test::close(actual.d_q.values(), expected.d_q, backward_tolerance(), l.q_columns()));
     EXPECT_TRUE(test::close(actual.d_k_rope.values(), expected.d_k_rope, backward_tolerance(), c.dims.rope));
   }
+}
+
+// What is rotated while it is packed has the bits of what the rotary embedding rotated and rounded before.
+TEST_P(Attention, RotatesTheQueriesAsRopeDoes) {
+  const Dims dims{2, 15, 6, 24};
+  Layout l({{50, 50}, {7, 9}}, dims, 40);
+  Inputs in(dtype(), l);
+  const Forward fused(set(), 2, l, in);
+  const Backward fused_back(set(), 1, l, in, fused);
+  const auto head = [&](int64_t h) {
+    return static_cast<char*>(in.q.data()) + (h * (dims.nope + dims.rope) + dims.nope) * test::dtype_bytes(dtype());
+  };
+  for (int64_t h = 0; h < dims.heads; ++h) {
+    kernels::rope(KernelContext(set()), {.num_tokens = l.shape.num_queries,
+                                         .num_heads = 1,
+                                         .rotated = dims.rope,
+                                         .angles = l.rope(),
+                                         .in = head(h),
+                                         .out = head(h),
+                                         .in_dtype = dtype(),
+                                         .out_dtype = dtype(),
+                                         .in_token_stride = l.q_columns(),
+                                         .in_head_stride = 0,
+                                         .out_token_stride = l.q_columns(),
+                                         .out_head_stride = 0});
+  }
+  std::fill(l.cos.begin(), l.cos.end(), 1.0f);
+  std::fill(l.sin.begin(), l.sin.end(), 0.0f);
+  const Forward before(set(), 1, l, in);
+  EXPECT_TRUE(test::same_bits(fused.out.values(), before.out.values()));
+  EXPECT_TRUE(test::same_bits(fused.lse, before.lse));
+  const Backward back(set(), 1, l, in, before);
+  EXPECT_TRUE(test::same_bits(fused_back.d_kv.values(), back.d_kv.values()));
 }
 
 TEST_P(Attention, BitsDoNotDependOnThreadsOrOnLse) {
@@ -236,13 +300,26 @@ INSTANTIATE_TEST_SUITE_P(All, Attention,
                                             ::testing::Values(DType::kFloat32, DType::kBFloat16)));
 
 TEST(AttentionReference, GradientIsTheFiniteDifference) {
-  const Layout l({{3, 3}, {2, 4}}, {2, 3, 2, 3});
+  const Layout l({{3, 3}, {2, 4}}, {2, 3, 4, 3}, 5);
   const Inputs in(DType::kFloat32, l);
   Reference r(l, in);
+  std::vector<double> k_rope = r.k_rope;  // not rotated
+  const auto rotate_keys = [&] {
+    kernels::rope_reference<double>({.num_tokens = l.shape.num_keys,
+                                     .num_heads = 1,
+                                     .rotated = l.shape.qk_rope_head_dim,
+                                     .positions = l.key_positions.data(),
+                                     .cos = r.cos.data(),
+                                     .sin = r.sin.data(),
+                                     .in = k_rope.data(),
+                                     .out = r.k_rope.data()});
+  };
+  rotate_keys();
+  r.run(l);
   const auto value = [&] {
+    rotate_keys();
     std::vector<double> out(r.out.size());
-    kernels::attention_forward_reference<double>(l.shape, {r.q.data(), r.kv.data(), r.k_rope.data()}, out.data(),
-                                                 nullptr);
+    kernels::attention_forward_reference<double>(l.shape, r.pointers(l), out.data(), nullptr);
     double total = 0;
     for (size_t i = 0; i < out.size(); ++i) total += out[i] * r.d_out[i];
     return total;
@@ -260,7 +337,7 @@ TEST(AttentionReference, GradientIsTheFiniteDifference) {
   };
   check(r.q, r.d_q);
   check(r.kv, r.d_kv);
-  check(r.k_rope, r.d_k_rope);
+  check(k_rope, r.d_k_rope);
 }
 
 }  // namespace

@@ -142,7 +142,8 @@ TEST_P(LatentDecodeTest, IsTheExpandedForm) {
     for (int64_t i = 0; i < rope; ++i) k_rope[t * rope + i] = row[latent + i];
   }
   const int64_t q_offsets[] = {0, 1}, kv_offsets[] = {0, length};
-  const std::vector<double> q64 = test::to_double(q);
+  const std::vector<double> q64 = test::to_double(q), cos(rope / 2, 1), sin(rope / 2, 0);  // the query is rotated
+  const int32_t position = 0;
   kernels::attention_forward_reference<double>({.num_heads = heads,
                                                 .qk_nope_head_dim = nope,
                                                 .qk_rope_head_dim = rope,
@@ -153,7 +154,13 @@ TEST_P(LatentDecodeTest, IsTheExpandedForm) {
                                                 .q_offsets = q_offsets,
                                                 .kv_offsets = kv_offsets,
                                                 .scale = scale_of(s)},
-                                               {q64.data(), kv.data(), k_rope.data()}, expected.data(), nullptr);
+                                               {.q = q64.data(),
+                                                .kv = kv.data(),
+                                                .k_rope = k_rope.data(),
+                                                .positions = &position,
+                                                .cos = cos.data(),
+                                                .sin = sin.data()},
+                                               expected.data(), nullptr);
   std::vector<float> q_latent(heads * latent), q_rope(heads * rope);
   for (int64_t h = 0; h < heads; ++h) {
     for (int64_t i = 0; i < latent; ++i) {

@@ -1,5 +1,4 @@
-// Rotary embedding: each instruction set x dtype x odd shapes against the double reference; strides, in place, the way
-// back.
+// Rotary embedding: each instruction set x dtype x odd shapes against the double reference; strides, in place.
 #include "kernels/rope/rope.h"
 
 #include <gtest/gtest.h>
@@ -45,23 +44,21 @@ struct Table {
 
 // Rotates the last `rotated` elements of each head of x [tokens, heads * (before + rotated)] into `out`, which may be
 // x.
-void run(const kernels::Context& context, Shape shape, const Table& table, const TypedMatrix& x, const TypedMatrix& out,
-         bool inverse) {
-  const int64_t head = shape.before + shape.rotated, bytes = test::dtype_bytes(x.dtype());
+void run(const kernels::Context& context, Shape shape, const Table& table, const TypedMatrix& x,
+         const TypedMatrix& out) {
+  const int64_t head = shape.before + shape.rotated;
   kernels::rope(context, {.num_tokens = shape.tokens,
                           .num_heads = shape.heads,
                           .rotated = shape.rotated,
-                          .positions = table.positions.data(),
-                          .cos = table.cos.data(),
-                          .sin = table.sin.data(),
-                          .in = static_cast<const char*>(x.data()) + shape.before * bytes,
-                          .out = static_cast<char*>(out.data()) + shape.before * bytes,
-                          .dtype = x.dtype(),
+                          .angles = {table.positions.data(), table.cos.data(), table.sin.data()},
+                          .in = static_cast<const char*>(x.data()) + shape.before * test::dtype_bytes(x.dtype()),
+                          .out = static_cast<char*>(out.data()) + shape.before * test::dtype_bytes(out.dtype()),
+                          .in_dtype = x.dtype(),
+                          .out_dtype = out.dtype(),
                           .in_token_stride = x.view().row_stride,
                           .in_head_stride = head,
                           .out_token_stride = out.view().row_stride,
-                          .out_head_stride = head,
-                          .inverse = inverse});
+                          .out_head_stride = head});
 }
 
 // The rotated part of each head, [tokens, heads, rotated].
@@ -90,23 +87,20 @@ TEST_P(RopeTest, IsTheReferenceAndTouchesNothingElse) {
     const TypedMatrix x = TypedMatrix::random(dtype(), shape.tokens, columns, 1, 1, 3),
                       out(dtype(), shape.tokens, columns, 2);
     const auto in = test::to_double(rotated_part(shape, x));
-    for (const bool inverse : {false, true}) {
-      run(KernelContext(set()), shape, table, x, out, inverse);
-      std::vector<double> expected(in.size());
-      kernels::rope_reference<double>({.num_tokens = shape.tokens,
-                                       .num_heads = shape.heads,
-                                       .rotated = shape.rotated,
-                                       .positions = table.positions.data(),
-                                       .cos = table.cos64.data(),
-                                       .sin = table.sin64.data(),
-                                       .in = in.data(),
-                                       .out = expected.data(),
-                                       .inverse = inverse});
-      EXPECT_TRUE(test::close(rotated_part(shape, out), expected, tolerance(), shape.rotated));
-      EXPECT_TRUE(out.padding_untouched());
-      for (int64_t t = 0; t < shape.tokens; ++t)
-        for (int64_t i = 0; i < shape.before; ++i) EXPECT_TRUE(std::isnan(out.at(t, i)));
-    }
+    run(KernelContext(set()), shape, table, x, out);
+    std::vector<double> expected(in.size());
+    kernels::rope_reference<double>({.num_tokens = shape.tokens,
+                                     .num_heads = shape.heads,
+                                     .rotated = shape.rotated,
+                                     .positions = table.positions.data(),
+                                     .cos = table.cos64.data(),
+                                     .sin = table.sin64.data(),
+                                     .in = in.data(),
+                                     .out = expected.data()});
+    EXPECT_TRUE(test::close(rotated_part(shape, out), expected, tolerance(), shape.rotated));
+    EXPECT_TRUE(out.padding_untouched());
+    for (int64_t t = 0; t < shape.tokens; ++t)
+      for (int64_t i = 0; i < shape.before; ++i) EXPECT_TRUE(std::isnan(out.at(t, i)));
   }
 }
 
@@ -115,9 +109,22 @@ TEST_P(RopeTest, InPlaceAndTwoThreadsGiveTheSameBits) {
   const Table table(shape);
   const int64_t columns = shape.heads * (shape.before + shape.rotated);
   const TypedMatrix x = TypedMatrix::random(dtype(), shape.tokens, columns, 1), out(dtype(), shape.tokens, columns);
-  run(KernelContext(set(), 1), shape, table, x, out, false);
-  run(KernelContext(set(), 2), shape, table, x, x, false);
+  run(KernelContext(set(), 1), shape, table, x, out);
+  run(KernelContext(set(), 2), shape, table, x, x);
   EXPECT_TRUE(test::same_bits(rotated_part(shape, x), rotated_part(shape, out)));
+}
+
+// Rounding comes last: what is written as fp32 and then rounded has the bits of what is written as bf16.
+TEST_P(RopeTest, WritesEitherDtype) {
+  const Shape shape{7, 2, 38, 1};
+  const Table table(shape);
+  const TypedMatrix x = TypedMatrix::random(dtype(), 7, 78, 1), wide(DType::kFloat32, 7, 78),
+                    narrow(DType::kBFloat16, 7, 78);
+  run(KernelContext(set()), shape, table, x, wide);
+  run(KernelContext(set()), shape, table, x, narrow);
+  std::vector<float> rounded = rotated_part(shape, wide);
+  for (float& value : rounded) value = test::through(DType::kBFloat16, value);
+  EXPECT_TRUE(test::same_bits(rotated_part(shape, narrow), rounded));
 }
 
 TEST_P(RopeTest, NaNStaysInItsPair) {
@@ -126,7 +133,7 @@ TEST_P(RopeTest, NaNStaysInItsPair) {
   TypedMatrix x = TypedMatrix::random(dtype(), 3, 16, 1);
   const TypedMatrix out(dtype(), 3, 16);
   x.set(1, 5, std::numeric_limits<float>::quiet_NaN());
-  run(KernelContext(set()), shape, table, x, out, false);
+  run(KernelContext(set()), shape, table, x, out);
   for (int64_t t = 0; t < 3; ++t)
     for (int64_t i = 0; i < 16; ++i) EXPECT_EQ(std::isnan(out.at(t, i)), t == 1 && i / 2 == 2);
 }
@@ -134,33 +141,6 @@ TEST_P(RopeTest, NaNStaysInItsPair) {
 INSTANTIATE_TEST_SUITE_P(All, RopeTest,
                          ::testing::Combine(::testing::ValuesIn(test::available_instruction_sets()),
                                             ::testing::Values(DType::kFloat32, DType::kBFloat16)));
-
-TEST(RopeReferenceTest, InverseIsTheTranspose) {
-  // <rope(x), y> == <x, inverse(y)> is what the gradient needs; cos and sin need not be of unit length (YaRN's
-  // multiplier).
-  const Shape shape{4, 2, 6, 0};
-  const Table table(shape);
-  std::vector<double> cos = table.cos64, sin = table.sin64;
-  for (double& value : cos) value *= 1.3;
-  for (double& value : sin) value *= 1.3;
-  const auto x = test::to_double(test::random_floats(48, 1)), y = test::to_double(test::random_floats(48, 2));
-  std::vector<double> rotated(48), back(48);
-  kernels::RopeReference<double> a{.num_tokens = 4,
-                                   .num_heads = 2,
-                                   .rotated = 6,
-                                   .positions = table.positions.data(),
-                                   .cos = cos.data(),
-                                   .sin = sin.data(),
-                                   .in = x.data(),
-                                   .out = rotated.data(),
-                                   .inverse = false};
-  kernels::rope_reference(a);
-  a.in = y.data(), a.out = back.data(), a.inverse = true;
-  kernels::rope_reference(a);
-  double left = 0, right = 0;
-  for (int i = 0; i < 48; ++i) left += rotated[i] * y[i], right += x[i] * back[i];
-  EXPECT_NEAR(left, right, 1e-12);
-}
 
 }  // namespace
 }  // namespace dslite

@@ -105,7 +105,7 @@ TEST(RmsNorm, Table) {
   }
 }
 
-TEST(Rope, RotatesPairsAndBack) {
+TEST(Rope, RotatesPairs) {
   const int64_t tokens = 21, heads = 3, rotated = 10, positions_count = 50;
   const Tensor angles = random_tensor({positions_count, rotated / 2}, 1, 3, at::kFloat);
   const RopeTable table{.cos = angles.cos() * 1.25, .sin = angles.sin() * 1.25};
@@ -113,25 +113,21 @@ TEST(Rope, RotatesPairsAndBack) {
   for (int64_t t = 0; t < tokens; ++t) positions.push_back(static_cast<int32_t>(t * 13 % positions_count));
   for (const at::ScalarType dtype : kDtypes) {
     const Tensor wide = random_tensor({tokens, heads, rotated + 4}, 2, 1, dtype), x = wide.slice(2, 4);
-    const Tensor x64 = leaf(x), index = int_tensor(positions).to(at::kLong);
+    const Tensor x64 = x.to(at::kDouble).contiguous(), index = int_tensor(positions).to(at::kLong);
     const Tensor cos = table.cos.to(at::kDouble).index_select(0, index).unsqueeze(1),
                  sin = table.sin.to(at::kDouble).index_select(0, index).unsqueeze(1);
     const Tensor pairs = x64.view({tokens, heads, rotated / 2, 2}), a = pairs.select(3, 0), b = pairs.select(3, 1);
     const Tensor y64 = at::stack({a * cos - b * sin, a * sin + b * cos}, 3).view({tokens, heads, rotated});
-    const Tensor dy = random_tensor({tokens, heads, rotated}, 3, 1, dtype);
-    y64.backward(dy.to(at::kDouble));
     const auto results = deterministic([&] {
-      const Tensor in_place = wide.clone(), out = at::empty({tokens, heads, rotated}, dtype), dx = at::empty_like(out);
+      const Tensor in_place = wide.clone(), out = at::empty({tokens, heads, rotated}, dtype);
       ops::rope(in_place.slice(2, 4), in_place.slice(2, 4), int_tensor(positions), table);
       EXPECT_TRUE(same_tensor(in_place.slice(2, 0, 4), wide.slice(2, 0, 4)));
       ops::rope(x, out, int_tensor(positions), table);
       EXPECT_TRUE(same_tensor(in_place.slice(2, 4), out));
-      ops::rope(dy, dx, int_tensor(positions), table, /*inverse=*/true);
-      return std::vector<Tensor>{out, dx};
+      return std::vector<Tensor>{out};
     });
     const Tolerance tolerance{1e-6, 4e-3};
     EXPECT_TRUE(close(results[0], y64, tolerance.of(dtype)));
-    EXPECT_TRUE(close(results[1], x64.grad(), tolerance.of(dtype)));
   }
 }
 

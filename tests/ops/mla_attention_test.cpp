@@ -4,7 +4,6 @@
 
 #include "kernels/attention/attention_reference.h"
 #include "src/ops/linear.h"
-#include "src/ops/rope.h"
 #include "tests/ops/op_test.h"
 
 namespace dslite::test {
@@ -52,7 +51,8 @@ Sequence sequence_of(const std::vector<int64_t>& lengths) {
   Sequence sequence{.positions = {}, .q_offsets = {0}, .kv_offsets = {}};
   std::vector<int32_t> positions;
   for (const int64_t length : lengths) {
-    for (int64_t t = 0; t < length; ++t) positions.push_back(static_cast<int32_t>(t));
+    const auto offset = static_cast<int32_t>(sequence.q_offsets.size()) * 11;  // positions need not begin at 0
+    for (int64_t t = 0; t < length; ++t) positions.push_back(offset + static_cast<int32_t>(t));
     sequence.q_offsets.push_back(static_cast<int64_t>(positions.size()));
   }
   sequence.positions = int_tensor(positions);
@@ -112,9 +112,9 @@ TEST(MlaAttention, Table) {
       ops::MlaSaved saved;
       const auto results = deterministic([&] {
         kv_b.grad_empty = true;
-        const Tensor out = ops::mla_attention({q.clone(), latent, k_rope}, weight, s, table, sequence, nullptr, &saved);
-        EXPECT_TRUE(same_tensor(
-            ops::mla_attention({q.clone(), latent, k_rope}, weight, s, table, sequence, nullptr, nullptr), out));
+        const Tensor out = ops::mla_attention({q, latent, k_rope}, weight, s, table, sequence, nullptr, &saved);
+        EXPECT_TRUE(
+            same_tensor(ops::mla_attention({q, latent, k_rope}, weight, s, table, sequence, nullptr, nullptr), out));
         const Tensor d_kv_a = at::full({tokens, 1 + s.qk_rope_head_dim}, NAN, dtype);
         const ops::MlaGradient gradient =
             ops::mla_attention_backward(saved, weight, s, table, sequence, d_out, d_kv_a.slice(1, 1));
@@ -144,14 +144,15 @@ TEST(MlaAttention, ReferenceInDoubleAgreesWithAutogradsForward) {
   const ops::MlaShape& s = c.shape;
   const Sequence sequence = sequence_of(c.lengths);
   const int64_t tokens = sequence.num_tokens();
-  const Tensor angles = at::zeros({256, s.qk_rope_head_dim / 2}, at::kFloat);  // no rotation: the kernel gets it done
+  const Tensor angles = random_tensor({256, s.qk_rope_head_dim / 2}, 9, 3);
   const RopeTable table{.cos = angles.cos(), .sin = angles.sin()};
+  const Tensor cos = table.cos.to(at::kDouble), sin = table.sin.to(at::kDouble);
   const Tensor q = random_tensor({tokens, s.num_heads * (s.qk_nope_head_dim + s.qk_rope_head_dim)}, 1).to(at::kDouble);
   const Tensor latent = random_tensor({tokens, s.kv_lora_rank}, 2).to(at::kDouble),
                k_rope = random_tensor({tokens, s.qk_rope_head_dim}, 3).to(at::kDouble);
   const Tensor kv_b =
       random_tensor({s.num_heads * (s.qk_nope_head_dim + s.v_head_dim), s.kv_lora_rank}, 4).to(at::kDouble);
-  const Tensor kv = latent.matmul(kv_b.t()).contiguous(),
+  const Tensor kv = latent.matmul(kv_b.t()).contiguous(), rotated = rotate64(k_rope, sequence.positions, table),
                out = at::empty({tokens, s.num_heads * s.v_head_dim}, at::kDouble),
                lse = at::empty({tokens, s.num_heads}, at::kDouble);
   const kernels::AttentionShape shape{.num_heads = s.num_heads,
@@ -165,7 +166,12 @@ TEST(MlaAttention, ReferenceInDoubleAgreesWithAutogradsForward) {
                                       .kv_offsets = sequence.kv_offsets.data(),
                                       .scale = s.scale};
   kernels::attention_forward_reference<double>(shape,
-                                               {q.data_ptr<double>(), kv.data_ptr<double>(), k_rope.data_ptr<double>()},
+                                               {.q = q.data_ptr<double>(),
+                                                .kv = kv.data_ptr<double>(),
+                                                .k_rope = rotated.data_ptr<double>(),
+                                                .positions = sequence.positions.const_data_ptr<int32_t>(),
+                                                .cos = cos.data_ptr<double>(),
+                                                .sin = sin.data_ptr<double>()},
                                                out.data_ptr<double>(), lse.data_ptr<double>());
   EXPECT_TRUE(close(out, attention64(q, latent, k_rope, kv_b, s, table, sequence), 1e-12));
 }
