@@ -16,6 +16,8 @@ constexpr size_t kBatchBytes = size_t{8} << 20;
 // Read at once: as much as is there already, so that little files cost little.
 constexpr size_t kMinReadBytes = size_t{1} << 14, kMaxReadBytes = size_t{1} << 20;
 
+constexpr int64_t kMostUnsound = 100;  // records that are looked at to find the format
+
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 // ".jsonl" of "chat.jsonl" and of "chat.jsonl.gz".
@@ -85,10 +87,17 @@ void InputFile::begin_record() {
   too_large_ = false;
 }
 
-// The format of the first record that is sound JSON. When there is none, every record is going to be rejected for that.
+// The format of the first record that is a JSON object. When a short file has none, every record is going to be
+// rejected for that.
 RawFormat InputFile::detected() {
+  int64_t unsound = 0;
   for (RecordBatch batch; next(batch);) {
     for (const RawRecord& record : batch.records) {
+      if (unsound++ == kMostUnsound) {
+        fail_input(
+            "{}: none of its first {} records is a JSON object, so its format is unknown; choose with --format ({})",
+            path_, kMostUnsound, fmt::join(raw_format_names(), ", "));
+      }
       Json json;
       try {
         json = parse_json(record.bytes, path_, {}, record.line);

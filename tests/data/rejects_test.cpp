@@ -312,6 +312,20 @@ TEST_F(PrepareTest, LargeLinesAreUsedAndTooLargeOnesRejected) {
   EXPECT_EQ(text_of(1), with_tokens("<bos>last<eos>"));
 }
 
+// Gigabytes of something else are not parsed line by line to the end before anybody hears of it.
+TEST_F(PrepareTest, RefusesAFileThatIsNotJsonLinesEarly) {
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "2026-11-24 12:00:00 GET /\n";
+  PrepareOptions o = options({input("log.jsonl", text + kGood + "\n")});
+  expect_refused(o, "none of its first 100 records is a JSON object");
+  EXPECT_TRUE(rejects.empty());
+  o.format = RawFormat::kMessages;
+  o.max_reject_fraction = 1;
+  EXPECT_EQ(run(o).num_rejects(), 100);
+  o = options({input("short.jsonl", text)});
+  expect_refused(o, "all 100 records were rejected");
+}
+
 TEST_F(PrepareTest, RejectsAreWrittenWithTheirLines) {
   const std::string bad = R"({"messages": "a \"quoted\" one"})";
   PrepareOptions o =
