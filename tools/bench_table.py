@@ -38,7 +38,7 @@ TARGETS = {
     },
     "rms_norm": {"forward": ("share_of_read", 0.80), "backward": ("share_of_read", 0.80)},
     "permute": {"combine_slots/forward": ("share_of_read", 0.80), "combine_slots/backward": ("share_of_read", 0.80)},
-    "latent_decode": {},
+    "latent_decode": {"run_decode/one_sequence_4096": ("share_of_peak", 0.60)},
     "adamw": {"step/fp32": ("of_aten", 0.95)},
     "cross_entropy": {"head/loss_and_gradient_with_products": ("of_aten", 0.85)},
 }

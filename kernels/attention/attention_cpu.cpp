@@ -52,7 +52,7 @@ void pack_queries(const Forward& f, int64_t first, int64_t count, int64_t head, 
   const int64_t depth = f.shape.qk_nope_head_dim + f.shape.qk_rope_head_dim;
   T* rotated = reinterpret_cast<T*>(scratch.k);  // kWidth rows at a time, before there are keys
   static_assert(kWidth * sizeof(T) <= kAttendKeys * 4 / Elements::kDepth);
-  q.columns = round_up(count, kTileColumns);
+  q.columns = round_up(count, kWidth);
   for (int64_t c = 0; c < q.columns; c += kWidth) {
     const T* rows[kWidth] = {};
     int64_t num_rows = 0;
@@ -91,12 +91,15 @@ void pack_keys(const Forward& f, int64_t first, int64_t count, int64_t head, Scr
 }
 
 void write_rows(const Forward& f, int64_t first, int64_t count, int64_t head, const AttendQueries& q) {
+  const int64_t values = f.shape.v_head_dim;
   for (int64_t c = 0; c < count; ++c) {
-    float* row = q.out + c * q.out_stride;
+    const float* row = q.out + c * q.out_stride;
     const Float inverse = splat(1.0f) / splat(q.total[c]);
-    for (int64_t v = 0; v < q.out_stride; v += kWidth) store(row + v, load(row + v) * inverse);
     const int64_t at = (first + c) * f.shape.num_heads + head;
-    narrow_row(row, f.shape.v_head_dim, f.out, f.inputs.dtype, at * f.shape.v_head_dim);
+    int64_t v = 0;
+    for (; v + kWidth <= values; v += kWidth)
+      store_typed(f.out, f.inputs.dtype, at * values + v, load(row + v) * inverse);
+    if (v < values) store_part(f.out, f.inputs.dtype, at * values + v, values - v, load(row + v) * inverse);
     if (f.lse) f.lse[at] = q.highest[c] + __builtin_logf(q.total[c]);
   }
 }

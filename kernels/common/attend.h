@@ -17,12 +17,12 @@ static_assert(kAttendKeys % kTileRows == 0 && kAttendColumns % kTileRows == 0 &&
 constexpr float kLowest = -3.0e38f;
 
 struct AttendQueries {
-  int64_t columns;     // queries, padded to a multiple of kTileColumns
+  int64_t columns;     // queries, padded to a multiple of kWidth
   int64_t depth;       // of q . k, in units
-  float* panels;       // [columns / kTileColumns][depth][kTileColumns]
+  float* panels;       // [columns / kTileColumns rounded up][depth][kTileColumns]
   float* highest;      // [columns] running maximum of the scaled scores
   float* total;        // [columns] running sum of exp(score - highest)
-  float* out;          // [columns rounded up to kAttendColumns, out_stride] running sum of exp(score - highest) v
+  float* out;          // [columns rounded up to kTileRows, out_stride] running sum of exp(score - highest) v
   int64_t out_stride;  // value dims padded to a multiple of kTileColumns
 };
 
@@ -38,48 +38,51 @@ struct AttendKeys {
 
 [[maybe_unused]] static void begin_attend(const AttendQueries& q) {
   for (int64_t c = 0; c < q.columns; ++c) q.highest[c] = kLowest, q.total[c] = 0.0f;
-  std::memset(q.out, 0, static_cast<size_t>(round_up(q.columns, kAttendColumns) * q.out_stride) * 4);
+  std::memset(q.out, 0, static_cast<size_t>(round_up(q.columns, kTileRows) * q.out_stride) * 4);
 }
 
-// Scores of one tile's columns -> units of probabilities in place, one row for each step of keys; rescale[c] = exp(old
-// maximum - new maximum).
+// Scores of one vector of columns -> units of probabilities in place, one row for each step of keys; rescale =
+// exp(old maximum - new maximum).
 template <class Elements>
 DSLITE_INLINE void online_softmax(float* scores, int64_t keys, float scale, float* highest, float* total,
                                   float* rescale) {
-  for (int64_t c = 0; c < kTileColumns; c += kWidth) {
-    Float best = splat(kLowest);
-    for (int64_t k = 0; k < keys; ++k) best = max(load(scores + k * kAttendColumns + c), best);
-    const Float old = load(highest + c), now = max(best * splat(scale), old), shift = splat(0) - now;
-    Float sum = splat(0);
-    for (int64_t k = 0; k < keys; k += Elements::kDepth) {
-      Float p[Elements::kDepth];
-      for (int64_t d = 0; d < Elements::kDepth; ++d) {
-        p[d] = splat(0);
-        if (k + d < keys) p[d] = exp(fma(load(scores + (k + d) * kAttendColumns + c), splat(scale), shift));
-        sum = sum + p[d];
-      }
-      store(scores + k / Elements::kDepth * kAttendColumns + c, Elements::unit_of(p));
+  Float best = splat(kLowest);
+  for (int64_t k = 0; k < keys; ++k) best = max(load(scores + k * kAttendColumns), best);
+  const Float old = load(highest), now = max(best * splat(scale), old), shift = splat(0) - now;
+  Float sum = splat(0);
+  for (int64_t k = 0; k < keys; k += Elements::kDepth) {
+    Float p[Elements::kDepth];
+    for (int64_t d = 0; d < Elements::kDepth; ++d) {
+      p[d] = splat(0);
+      if (k + d < keys) p[d] = exp(fma(load(scores + (k + d) * kAttendColumns), splat(scale), shift));
+      sum = sum + p[d];
     }
-    const Float factor = exp(old - now);
-    store(rescale + c, factor);
-    store(total + c, fma(load(total + c), factor, sum));
-    store(highest + c, now);
+    store(scores + k / Elements::kDepth * kAttendColumns, Elements::unit_of(p));
   }
+  const Float factor = exp(old - now);
+  store(rescale, factor);
+  store(total, fma(load(total), factor, sum));
+  store(highest, now);
 }
 
-// q . k of one tile's columns with keys [0, num_keys), in chains of kAttendDepth values.
-template <class Elements>
-DSLITE_INLINE void score_tile(const AttendQueries& q, int64_t column, const AttendKeys& keys, int64_t num_keys,
-                              float* scores) {
+// q . k of the queries [column, column + Vectors * kWidth) with keys [first_key, end), in chains of kAttendDepth
+// values.
+template <class Elements, int Vectors>
+DSLITE_INLINE void score_tile(const AttendQueries& q, int64_t column, const AttendKeys& keys, int64_t first_key,
+                              int64_t end, float* scores) {
   using Multiply = typename Elements::Multiply;
   constexpr int64_t chain = kAttendDepth / Elements::kDepth;
-  const float* panel = q.panels + column * q.depth;
-  for (int64_t k = 0; k < num_keys; k += kTileRows) {
+  const float* panel = q.panels + column / kTileColumns * kTileColumns * q.depth + column % kTileColumns;
+  for (int64_t k = first_key; k < end; k += kTileRows) {
     float* tile = scores + k * kAttendColumns;
     for (int64_t d = 0; d < q.depth; d += chain) {
       const TileOperands product{keys.k + k * keys.k_stride + d, keys.k_stride, 1,
                                  panel + d * kTileColumns,       kTileColumns,  smaller(q.depth - d, chain)};
-      d == 0 ? tile_store<Multiply>(product, tile, kAttendColumns) : tile_add<Multiply>(product, tile, kAttendColumns);
+      if (d == 0) {
+        tile_store<Multiply, Vectors>(product, tile, kAttendColumns);
+      } else {
+        tile_add<Multiply, Vectors>(product, tile, kAttendColumns);
+      }
     }
   }
 }
@@ -95,15 +98,24 @@ void attend(const AttendQueries& q, const AttendKeys& keys, float scale, float* 
     };
     const int64_t seen_by_last = seen(columns - 1), last_steps = num_steps(seen_by_last, Elements::kDepth);
     if (seen_by_last == 0) continue;
-    for (int64_t c = 0; c < columns; c += kTileColumns) {
-      const int64_t num_keys = seen(c + kTileColumns - 1);
-      score_tile<Elements>(q, first + c, keys, num_keys, scores + c);
+    for (int64_t c = 0; c < columns; c += kTileColumns) {  // two vectors see some keys together, then one sees more
+      const int64_t both = seen(c + kWidth - 1);
+      if (c + kWidth == columns) {
+        score_tile<Elements, 1>(q, first + c, keys, 0, both, scores + c);
+        continue;
+      }
+      score_tile<Elements, 2>(q, first + c, keys, 0, both, scores + c);
+      score_tile<Elements, 1>(q, first + c + kWidth, keys, round_up(both, kTileRows), seen(c + kTileColumns - 1),
+                              scores + c + kWidth);
+    }
+    for (int64_t c = 0; c < columns; c += kWidth) {
+      const int64_t num_keys = seen(c + kWidth - 1);
       for (int64_t k = seen(c); k < num_keys; ++k) {
-        for (int64_t x = 0; x < kTileColumns && seen(c + x) <= k; ++x) scores[k * kAttendColumns + c + x] = kLowest;
+        for (int64_t x = 0; x < kWidth && seen(c + x) <= k; ++x) scores[k * kAttendColumns + c + x] = kLowest;
       }
       online_softmax<Elements>(scores + c, num_keys, scale, q.highest + first + c, q.total + first + c, rescale + c);
       for (int64_t s = num_steps(num_keys, Elements::kDepth); s < last_steps; ++s)
-        std::memset(scores + s * kAttendColumns + c, 0, kTileColumns * 4);
+        std::memset(scores + s * kAttendColumns + c, 0, kWidth * 4);
     }
     for (int64_t v = 0; v < q.out_stride; v += kTileColumns) {
       for (int64_t c = 0; c < columns; c += kTileRows) {

@@ -32,16 +32,16 @@ struct Scratch {
       return start;
     };
     const int64_t depth = a.kv_lora_rank + a.qk_rope_head_dim, latent = round_up(a.kv_lora_rank, kTileColumns);
-    const int64_t columns = round_up(a.num_heads, kTileColumns);
+    const int64_t columns = round_up(a.num_heads, kWidth);
     row_stride = larger(depth, latent);
     scores = take(kAttendKeys * kAttendColumns);
     rows = take(kAttendKeys * row_stride);
     queries = {.columns = columns,
                .depth = depth,
-               .panels = take(columns * depth),
+               .panels = take(round_up(columns, kTileColumns) * depth),
                .highest = take(columns),
                .total = take(columns),
-               .out = take(round_up(columns, kAttendColumns) * latent),
+               .out = take(round_up(columns, kTileRows) * latent),
                .out_stride = latent};
   }
 };

@@ -14,7 +14,7 @@ namespace {
 // Values kept per token between forward and backward of one layer, in elements of the compute dtype.
 int64_t attention_values(const ModelConfig& c) {
   return 2 * c.hidden_size                                           // input of the first norm, its output
-         + c.num_attention_heads * (c.qk_head_dim() + c.v_head_dim)  // rotated q, attention output
+         + c.num_attention_heads * (c.qk_head_dim() + c.v_head_dim)  // q, attention output
          + c.q_lora_rank.value_or(0) * 2                             // q latent before and after its norm
          + 2 * c.kv_lora_rank + 2 * c.qk_rope_head_dim;              // latent before and after its norm, k_rope
 }
