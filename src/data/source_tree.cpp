@@ -37,7 +37,7 @@ SourceTree::SourceTree(const std::string& path) : Input(path) {
   if (files_.empty()) fail_input("{}: found no files in the folder", path);
   std::sort(files_.begin(), files_.end(), [](const File& a, const File& b) { return a.name < b.name; });
   if (hidden + others > 0)
-    spdlog::info("{}: {} hidden names and {} links and devices are left out", path, hidden, others);
+    spdlog::info("{}: left out: hidden names {}, links and devices {}", path, hidden, others);
 }
 
 bool SourceTree::next(RecordBatch& batch) {
