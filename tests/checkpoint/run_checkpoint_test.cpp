@@ -1,5 +1,4 @@
-// Checkpoints of a run: round trips in slices, damage of every kind, what is kept, and every point at which a save can
-// fail or die.
+// Checkpoints of a run: round trips in slices, damage of every kind, what is kept.
 #include "src/checkpoint/run_checkpoint.h"
 
 #include <gmock/gmock.h>
@@ -8,95 +7,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
-#include <random>
 
-#include "src/base/error.h"
-#include "tests/checkpoint/faults.h"
+#include "tests/checkpoint/saved_content.h"
 #include "tests/support/temp_folder.h"
 
 namespace dslite {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-// Tensors with random bits, as a bf16 weight and its optimizer state are saved.
-struct Content {
-  explicit Content(uint64_t seed) {
-    std::mt19937_64 random(seed);
-    add("model.norm.weight", TensorType::kBF16, {7}, random);
-    add("model.layers.0.mlp.down_proj.weight", TensorType::kBF16, {16, 9}, random);
-    add("model.layers.0.mlp.down_proj.weight.low", TensorType::kI16, {16, 9}, random);
-    add("model.layers.0.mlp.down_proj.weight.exp_avg", TensorType::kF32, {16, 9}, random);
-    add("scalar", TensorType::kF32, {}, random);
-    add("empty", TensorType::kF32, {0, 3}, random);
-    state = {{"seed", seed},
-             {"position", {{"epoch", 1}, {"sample", 123456789012345}}},
-             {"loss", 0.1 + static_cast<double>(seed)}};
-  }
-  void add(const std::string& name, TensorType type, std::vector<int64_t> shape, std::mt19937_64& random) {
-    TensorInfo info{.name = name, .type = type, .shape = std::move(shape)};
-    std::vector<std::byte> data(static_cast<size_t>(info.num_elements() * tensor_type_bytes(type)));
-    for (std::byte& b : data) b = static_cast<std::byte>(random());
-    infos.push_back(info);
-    bytes.push_back(std::move(data));
-  }
-  std::vector<TensorSlice> slices() const {
-    std::vector<TensorSlice> out;
-    for (size_t i = 0; i < infos.size(); ++i) {
-      out.push_back({.name = infos[i].name,
-                     .type = infos[i].type,
-                     .shape = infos[i].shape,
-                     .flat_begin = 0,
-                     .flat_end = infos[i].num_elements(),
-                     .bytes = bytes[i]});
-    }
-    return out;
-  }
-  void expect_in(const Checkpoint& checkpoint) const {
-    EXPECT_EQ(checkpoint.state(), state);
-    ASSERT_EQ(checkpoint.tensors().size(), infos.size());
-    for (size_t i = 0; i < infos.size(); ++i) {
-      const TensorInfo info = checkpoint.info(infos[i].name);
-      EXPECT_EQ(info.shape, infos[i].shape);
-      EXPECT_EQ(info.type, infos[i].type);
-      std::vector<std::byte> read(bytes[i].size());
-      checkpoint.read(infos[i].name, 0, info.num_elements(), read);
-      EXPECT_EQ(read, bytes[i]) << infos[i].name;
-    }
-  }
-  std::vector<TensorInfo> infos;
-  std::vector<std::vector<std::byte>> bytes;
-  Json state;
-};
-
-const SavePolicy kSmallFiles{.keep = 2, .keep_steps = {}, .max_file_bytes = 300};  // several files a checkpoint
-
-void save(const std::string& run, int64_t step, const SavePolicy& policy = kSmallFiles) {
-  const Content content(static_cast<uint64_t>(step));
-  save_checkpoint(run, step, content.slices(), content.state, policy);
-}
-std::vector<int64_t> steps_of(const std::string& run) {
-  std::vector<int64_t> steps;
-  for (const CheckpointInfo& info : list_checkpoints(run)) steps.push_back(info.step);
-  return steps;
-}
-std::string verdict(const std::string& folder) {
-  try {
-    Checkpoint checkpoint(folder);
-    return "sound";
-  } catch (const UserError& error) {
-    return error.what();
-  }
-}
-std::vector<std::string> files_of(const std::string& folder) {
-  std::vector<std::string> files;
-  for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path().string());
-  std::ranges::sort(files);
-  return files;
-}
 
 TEST(RunCheckpoint, RestoresEveryBit) {
   const TempFolder run;
@@ -382,80 +301,6 @@ TEST(RunCheckpoint, AnUnwritableFolderIsAnError) {
   if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "cannot become an ordinary user";
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
-
-// A run with steps 10 and 20, and a save of step 30 that meets one fault.
-class Faults : public ::testing::Test {
- protected:
-  Faults() {
-    save(run.path(), 10);
-    save(run.path(), 20);
-  }
-  void restore() {
-    fs::remove_all(work);
-    fs::copy(run.path(), work, fs::copy_options::recursive);
-  }
-  // Two sound checkpoints, the newest of them the old or the new one with all its bits; and the next save leaves
-  // nothing behind.
-  void expect_old_or_new(bool must_be_new) {
-    const auto newest = newest_sound_checkpoint(work, nullptr);
-    ASSERT_TRUE(newest);
-    EXPECT_TRUE(newest->step == 30 || (newest->step == 20 && !must_be_new)) << newest->step;
-    Content(static_cast<uint64_t>(newest->step)).expect_in(Checkpoint(newest->folder));
-    int sound = 0;
-    for (const CheckpointInfo& info : list_checkpoints(work)) sound += verdict(info.folder) == "sound";
-    EXPECT_GE(sound, 2);
-    save(work, 40);
-    EXPECT_EQ(newest_sound_checkpoint(work, nullptr)->step, 40);
-    EXPECT_EQ(files_of(work + "/checkpoints").size(), 2u);
-  }
-  void die_everywhere(faults::Kind kind) {
-    for (int64_t operation = 1;; ++operation) {
-      SCOPED_TRACE(operation);
-      restore();
-      const pid_t child = ::fork();
-      if (child == 0) {
-        faults::arm(work, operation, kind);
-        save(work, 30);
-        ::_exit(0);
-      }
-      int status = 0;
-      ASSERT_EQ(::waitpid(child, &status, 0), child);
-      ASSERT_TRUE(WIFEXITED(status));
-      expect_old_or_new(WEXITSTATUS(status) == 0);
-      if (WEXITSTATUS(status) == 0) {
-        EXPECT_GT(operation, 40);
-        return;
-      }
-      ASSERT_EQ(WEXITSTATUS(status), faults::kCrashExitCode);
-    }
-  }
-  void fail_everywhere(faults::Kind kind, bool must_succeed) {
-    for (int64_t operation = 1;; ++operation) {
-      SCOPED_TRACE(operation);
-      restore();
-      faults::arm(work, operation, kind);
-      bool failed = false;
-      try {
-        save(work, 30);
-      } catch (const Error&) {
-        failed = true;
-      }
-      const int64_t count = faults::disarm();
-      EXPECT_FALSE(failed && must_succeed);
-      expect_old_or_new(!failed);
-      if (operation > count) return;
-    }
-  }
-  TempFolder run{TempFolder::memory()}, other{TempFolder::memory()};
-  std::string work = other / "run";
-};
-
-TEST_F(Faults, DeathAtEveryOperation) { die_everywhere(faults::Kind::kCrash); }
-TEST_F(Faults, DeathAtEveryOperationLosingWhatWasNotSynced) { die_everywhere(faults::Kind::kCrashLosing); }
-TEST_F(Faults, NoSpaceAtEveryOperation) { fail_everywhere(faults::Kind::kNoSpace, false); }
-TEST_F(Faults, IoErrorAtEveryOperation) { fail_everywhere(faults::Kind::kIo, false); }
-TEST_F(Faults, InterruptedAtEveryOperation) { fail_everywhere(faults::Kind::kInterrupted, true); }
-TEST_F(Faults, ShortWriteAtEveryOperation) { fail_everywhere(faults::Kind::kShortWrite, true); }
 
 }  // namespace
 }  // namespace dslite
