@@ -30,6 +30,8 @@ TARGETS = {
         "input_gradient/rows:48": ("share_of_peak", 0.52),
         "weight_gradient/rows:128/accumulate:0": ("share_of_peak", 0.75),
         "weight_gradient/rows:48/accumulate:0": ("share_of_peak", 0.65),
+        "weight_gradient/rows:128/accumulate:1": ("share_of_peak", 0.75),
+        "weight_gradient/rows:48/accumulate:1": ("share_of_peak", 0.65),
     },
     "attention": {
         "run_attention/forward_2048": ("share_of_peak", 0.75),

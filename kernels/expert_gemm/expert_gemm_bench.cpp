@@ -128,6 +128,7 @@ BENCHMARK(input_gradient)->ArgName("rows")->Arg(192)->Arg(128)->Arg(48)->UseManu
 BENCHMARK(weight_gradient)
     ->ArgNames({"rows", "accumulate"})
     ->Args({192, 0})
+    ->Args({192, 1})
     ->Args({128, 0})
     ->Args({128, 1})
     ->Args({48, 0})

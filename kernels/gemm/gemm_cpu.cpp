@@ -96,37 +96,66 @@ void micro_rows(int64_t rows, const Micro& x) {
   }
 }
 
-// What is packed next: a part of it is called in each step of a panel.
-struct Ahead {
-  LinesAhead a, b;
-  int64_t lines_of_a, lines_of_b;  // a step
+// The microkernels of a sweep: all row blocks of packed A against its packed panels, along the rows of C.
+struct Sweep {
+  int64_t rows, columns;
+  Micro first;    // of row 0 and column 0
+  bool far_c;     // C lies in memory, not in a cache
+  LinesAhead* b;  // what is packed next, and how many lines of it a microkernel calls
+  LinesAhead* a;
+  int64_t lines_of_b, lines_of_a;
 };
 
-// One panel of B against all rows of packed A; `columns` <= kPanel of c are ours.
+// The lines of C that the microkernel after the next one adds to: its own start would be too late for a short K. Those
+// past the last column are harmless.
+DSLITE_INLINE int64_t lines_of_c_ahead(const Sweep& sweep, int64_t r, int64_t n, const char** lines) {
+  constexpr int64_t distance = 2, line = 64;
+  for (n += distance * kPanel; n >= sweep.columns; r += kMicroRows) n = larger(0, n - round_up(sweep.columns, kPanel));
+  const int64_t stride = sweep.first.c_stride * 4, rows = smaller(kMicroRows, sweep.rows - r);
+  const char* c = reinterpret_cast<const char*>(sweep.first.c + n) + r * stride;
+  int64_t count = 0;
+  for (int64_t i = 0; i < rows; ++i, c += stride) {
+#pragma GCC unroll 4
+    for (int64_t j = 0; j < kPanel * 4; j += line) lines[count++] = c + j;
+  }
+  return count;
+}
+
+// Where C ends inside a panel: its sums by way of a whole one.
 template <class Multiply>
-void multiply_panel(int64_t rows, int64_t columns, const Micro& panel, Ahead& ahead) {
+void micro_at_edge(int64_t rows, int64_t columns, const Micro& x) {
+  float edge[kMicroRows * kPanel];
+  Micro whole = x;
+  whole.c = edge, whole.c_stride = kPanel, whole.store = Store::kWrite;
+  micro_rows<Multiply>(rows, whole);
+  for (int64_t i = 0; i < rows; ++i) {
+    float* line = x.c + i * x.c_stride;
+    for (int64_t j = 0; j < columns; ++j)
+      line[j] = x.store == Store::kAdd ? line[j] + edge[i * kPanel + j] : edge[i * kPanel + j];
+  }
+}
+
+template <class Multiply>
+void multiply_sweep(const Sweep& sweep) {
   constexpr int64_t most = kGemmBlockK / kStepsOfLine;
-  const char* lines[2 * most];
-  for (int64_t r = 0; r < rows; r += kMicroRows) {
-    const int64_t count = smaller(kMicroRows, rows - r);
-    Micro x = panel;
-    x.a += r * kStrideA;
-    x.c += r * panel.c_stride;
-    x.ahead = lines;
-    x.num_ahead = ahead.b.take(smaller(ahead.lines_of_b, most), lines);
-    x.num_ahead += ahead.a.take(smaller(ahead.lines_of_a, most), lines + x.num_ahead);
-    x.lines_at_once = x.num_ahead * kStepsOfLine / x.steps + 1;
-    if (columns == kPanel) {
-      micro_rows<Multiply>(count, x);
-      continue;
-    }
-    float edge[kMicroRows * kPanel];
-    x.c = edge, x.c_stride = kPanel, x.store = Store::kWrite;
-    micro_rows<Multiply>(count, x);
-    for (int64_t i = 0; i < count; ++i) {
-      float* line = panel.c + (r + i) * panel.c_stride;
-      for (int64_t j = 0; j < columns; ++j)
-        line[j] = panel.store == Store::kAdd ? line[j] + edge[i * kPanel + j] : edge[i * kPanel + j];
+  const char* lines[2 * most + kMicroRows * kPanel / 16];
+  for (int64_t r = 0; r < sweep.rows; r += kMicroRows) {
+    const int64_t rows = smaller(kMicroRows, sweep.rows - r);
+    for (int64_t n = 0; n < sweep.columns; n += kPanel) {
+      Micro x = sweep.first;
+      x.a += r * kStrideA;
+      x.b += n * x.steps;
+      x.c += r * x.c_stride + n;
+      x.ahead = lines;
+      x.num_ahead = sweep.far_c && x.store == Store::kAdd ? lines_of_c_ahead(sweep, r, n, lines) : 0;
+      x.num_ahead += sweep.b->take(smaller(sweep.lines_of_b, most), lines + x.num_ahead);
+      x.num_ahead += sweep.a->take(smaller(sweep.lines_of_a, most), lines + x.num_ahead);
+      x.lines_at_once = x.num_ahead * kStepsOfLine / x.steps + 1;
+      if (n + kPanel <= sweep.columns) {
+        micro_rows<Multiply>(rows, x);
+      } else {
+        micro_at_edge<Multiply>(rows, sweep.columns - n, x);
+      }
     }
   }
 }
@@ -135,7 +164,16 @@ void multiply_panel(int64_t rows, int64_t columns, const Micro& panel, Ahead& ah
 struct Sums {
   float* c;
   int64_t stride;
+  bool kept;  // in the scratch
 };
+
+// Columns of B that are packed at once. All of them where a tile's C is in memory and is added to once, if they fit:
+// then C is walked along its rows, which memory gives at twice the rate of pieces 64 columns wide, pages apart.
+int64_t sweep_columns(const GemmTile& tile, const GemmPart& part, Sums sums, int64_t steps) {
+  const bool once = tile.product->num_parts == 1 && part.k <= kGemmBlockK;
+  const int64_t room = kPackedBytesB + kTileBytes;  // the sums' place is free
+  return once && !sums.kept && steps * round_up(tile.columns, kPanel) * 4 <= room ? tile.columns : kSweepColumns;
+}
 
 // The columns that are packed after [n, n + kSweepColumns) of the block at k0, unless those are the tile's last.
 LinesAhead next_of_b(const GemmTile& tile, const GemmPart& part, int64_t k0, int64_t n) {
@@ -162,27 +200,31 @@ void multiply_block(const GemmTile& tile, const GemmPart& part, int64_t k0, int6
   float* a = static_cast<float*>(tile.scratch);
   float* b = a + kPackedBytesA / 4;
   pack_a<ElementsA>({part.a, k0, k}, tile.m0, tile.rows, a);
-  const int64_t steps = (tile.rows + kMicroRows - 1) / kMicroRows * (kSweepColumns / kPanel);  // of a sweep
-  Ahead ahead = {.a = next_of_a(tile, part, k0), .b = {}, .lines_of_a = 0, .lines_of_b = 0};
-  ahead.lines_of_a = ahead.a.num_lines() * kSweepColumns / (steps * tile.columns) + 1;
-  for (int64_t n = 0; n < tile.columns; n += kSweepColumns) {
-    const int64_t columns = smaller(kSweepColumns, tile.columns - n);
+  const int64_t steps = num_steps(k, ElementsA::kDepth), most_columns = sweep_columns(tile, part, sums, steps);
+  const int64_t panels = (most_columns + kPanel - 1) / kPanel,
+                micros = (tile.rows + kMicroRows - 1) / kMicroRows * panels;  // of a sweep
+  LinesAhead next_a = next_of_a(tile, part, k0);
+  const int64_t lines_of_a = next_a.num_lines() * most_columns / (micros * tile.columns) + 1;
+  for (int64_t n = 0; n < tile.columns; n += most_columns) {
+    const int64_t columns = smaller(most_columns, tile.columns - n);
     pack_b<ElementsB>({part.b, k0, k}, tile.n0 + n, columns, b);
-    ahead.b = next_of_b(tile, part, k0, n);
-    ahead.lines_of_b = ahead.b.num_lines() / steps + 1;
-    for (int64_t p = 0; p < columns; p += kPanel) {
-      multiply_panel<typename ElementsA::Multiply>(tile.rows, smaller(kPanel, columns - p),
-                                                   {.steps = num_steps(k, ElementsA::kDepth),
-                                                    .a = a,
-                                                    .b = b + p * kGemmBlockK,
-                                                    .c = sums.c + n + p,
-                                                    .c_stride = sums.stride,
-                                                    .store = store,
-                                                    .ahead = nullptr,
-                                                    .num_ahead = 0,
-                                                    .lines_at_once = 0},
-                                                   ahead);
-    }
+    LinesAhead next_b = most_columns > kSweepColumns ? LinesAhead() : next_of_b(tile, part, k0, n);
+    multiply_sweep<typename ElementsA::Multiply>({.rows = tile.rows,
+                                                  .columns = columns,
+                                                  .first = {.steps = steps,
+                                                            .a = a,
+                                                            .b = b,
+                                                            .c = sums.c + n,
+                                                            .c_stride = sums.stride,
+                                                            .store = store,
+                                                            .ahead = nullptr,
+                                                            .num_ahead = 0,
+                                                            .lines_at_once = 0},
+                                                  .far_c = !sums.kept,
+                                                  .b = &next_b,
+                                                  .a = &next_a,
+                                                  .lines_of_b = next_b.num_lines() / micros + 1,
+                                                  .lines_of_a = lines_of_a});
   }
 }
 
@@ -209,9 +251,9 @@ void gemm_tile(const GemmTile& tile) {
   const GemmProduct& product = *tile.product;
   const bool direct = product.c.dtype == DType::kFloat32;  // bf16: fp32 sums in the scratch, rounded once
   const Sums sums =
-      direct
-          ? Sums{static_cast<float*>(product.c.data) + tile.m0 * product.c.row_stride + tile.n0, product.c.row_stride}
-          : Sums{static_cast<float*>(tile.scratch) + (kPackedBytesA + kPackedBytesB) / 4, kTileColumns};
+      direct ? Sums{static_cast<float*>(product.c.data) + tile.m0 * product.c.row_stride + tile.n0,
+                    product.c.row_stride, false}
+             : Sums{static_cast<float*>(tile.scratch) + (kPackedBytesA + kPackedBytesB) / 4, kTileColumns, true};
   Store store = product.accumulate ? Store::kAdd : direct && may_stream(product, sums) ? Store::kStream : Store::kWrite;
   for (int part = 0; part < product.num_parts; ++part) {
     for (int64_t k0 = 0; k0 < product.parts[part].k; k0 += kGemmBlockK) {

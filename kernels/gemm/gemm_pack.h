@@ -99,11 +99,10 @@ class LinesAhead {
   int64_t row_ = 0, last_row_ = 0, first_byte_ = 0, last_byte_ = 0, byte_ = 0;
 };
 
-// B: columns [n0, n0 + columns <= kSweepColumns) of a block of K as panels [ceil(columns /
-// kPanel)][kGemmBlockK][kPanel], zero-padded.
+// B: columns [n0, n0 + columns) of a block of K as panels [ceil(columns / kPanel)][steps][kPanel], zero-padded.
 template <class Elements>
 void pack_b(const BlockSource<Elements>& block, int64_t n0, int64_t columns, float* out) {
-  constexpr int64_t panel_size = kGemmBlockK * kPanel;
+  const int64_t panel_size = num_steps(block.k, Elements::kDepth) * kPanel;
   if (block.source.transposed) {
     for (int64_t n = 0; n < columns; n += kPanel) {
       for (int64_t part = 0; part < kPanel; part += kWidth) {

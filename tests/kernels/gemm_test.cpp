@@ -221,6 +221,28 @@ TEST(Gemm, StreamedResultsAreTheSame) {
   }
 }
 
+// A second micro-batch's gradient is the first's plus its own product, whatever way C is walked.
+TEST(Gemm, AccumulatingAddsTheFinishedProduct) {
+  for (const InstructionSet set : test::available_instruction_sets()) {
+    for (const int64_t n : {100, 700}) {
+      for (const int64_t k : {1, 48, 129}) {
+        const int64_t m = 275;
+        const Operand a(DType::kBFloat16, m, k, true, true, 1), b(DType::kBFloat16, k, n, false, true, 2);
+        std::vector<float> expected = run(set, 1, m, n, k, a.source(), b.source());
+        TypedMatrix sum = TypedMatrix::random(DType::kFloat32, m, n, 3, 1, 5);
+        const std::vector<float> before = sum.values();
+        for (size_t i = 0; i < expected.size(); ++i) expected[i] = before[i] + expected[i];
+        std::vector<GemmProduct> products(  // enough of them for the widest tiles; all but one empty
+            8, {0, n, 1, true, true, {{a.source(), b.source(), k}, {}}, sum.output()});
+        products[3].m = m;
+        gemm_many(KernelContext(set, 2, gemm_many_scratch_bytes(2)), products.data(), 8);
+        EXPECT_TRUE(same_bits(sum.values(), expected)) << n << " " << k;
+        EXPECT_TRUE(sum.padding_untouched());
+      }
+    }
+  }
+}
+
 TEST(Gemm, NonFiniteRowsStayInTheirRows) {
   const int64_t m = 31, n = 70, k = 90;
   for (const InstructionSet set : test::available_instruction_sets()) {
