@@ -21,7 +21,9 @@ TARGETS = {
         "run_gemm/forward_2048": ("share_of_peak", 0.80),
         "run_gemm/input_gradient_2048": ("share_of_peak", 0.80),
         "run_gemm/weight_gradient_2048": ("share_of_peak", 0.80),
-        "run_gemm/decode_1": ("share_of_read", 0.90),
+        "packed/rows_48": ("share_of_peak", 0.90),
+        "packed/rows_1": ("share_of_read", 0.90),
+        "packed/hot_240": ("share_of_peak", 0.95),
     },
     "expert_gemm": {
         "forward/rows:128": ("share_of_peak", 0.80),

@@ -42,6 +42,35 @@ struct WidenedElements {
   }
 };
 
+// Pairs of neighbouring bf16 values as they lie in memory, the even one in the lower half: packed alike everywhere,
+// multiplied as they are by PairElements alone.
+struct PairUnits {
+  using Source = uint16_t;
+  static constexpr int64_t kDepth = 2;
+  DSLITE_INLINE float pair(uint16_t even, uint16_t odd) {
+    const uint32_t bits = static_cast<uint32_t>(odd) << 16 | even;
+    float unit;
+    std::memcpy(&unit, &bits, 4);
+    return unit;
+  }
+  DSLITE_INLINE Float load_row(const uint16_t* row, int64_t step) {
+    Float units;
+    std::memcpy(&units, row + 2 * step, sizeof units);
+    return units;
+  }
+  DSLITE_INLINE float unit_of_row(const uint16_t* row, int64_t step, int64_t values) {
+    return pair(row[2 * step], values > 1 ? row[2 * step + 1] : uint16_t{0});
+  }
+  DSLITE_INLINE Float load_step(const uint16_t* const* lines, int64_t column) {
+    float units[kWidth];
+    for (int64_t i = 0; i < kWidth; ++i) units[i] = pair(lines[0][column + i], lines[1][column + i]);
+    return load(units);
+  }
+  DSLITE_INLINE float unit_of_step(const uint16_t* const* lines, int64_t column, int64_t values) {
+    return pair(lines[0][column], values > 1 ? lines[1][column] : uint16_t{0});
+  }
+};
+
 #if defined(DSLITE_ISA_avx512bf16)
 // vdpbf16ps: two multiply-adds in fp32, the odd value first; denormals count as zeros.
 struct DotProductAdd {
@@ -50,20 +79,8 @@ struct DotProductAdd {
   }
 };
 
-struct PairElements {
-  using Source = uint16_t;
+struct PairElements : PairUnits {
   using Multiply = DotProductAdd;
-  static constexpr int64_t kDepth = 2;
-  DSLITE_INLINE float pair(uint16_t even, uint16_t odd) {
-    const uint32_t bits = static_cast<uint32_t>(odd) << 16 | even;
-    float unit;
-    std::memcpy(&unit, &bits, 4);
-    return unit;
-  }
-  DSLITE_INLINE Float load_row(const uint16_t* row, int64_t step) { return {_mm512_loadu_ps(row + 2 * step)}; }
-  DSLITE_INLINE float unit_of_row(const uint16_t* row, int64_t step, int64_t values) {
-    return pair(row[2 * step], values > 1 ? row[2 * step + 1] : uint16_t{0});
-  }
   DSLITE_INLINE void put_values(const uint16_t* values, int64_t count, float* row, int64_t at) {
     std::memcpy(reinterpret_cast<char*>(row) + 2 * at, values, static_cast<size_t>(count) * 2);
   }
@@ -82,9 +99,6 @@ struct PairElements {
   DSLITE_INLINE Float load_step(const uint16_t* const* lines, int64_t column) {
     const __m512i even = load_words(lines[0] + column), odd = load_words(lines[1] + column);
     return {_mm512_castsi512_ps(_mm512_or_si512(even, _mm512_slli_epi32(odd, 16)))};
-  }
-  DSLITE_INLINE float unit_of_step(const uint16_t* const* lines, int64_t column, int64_t values) {
-    return pair(lines[0][column], values > 1 ? lines[1][column] : uint16_t{0});
   }
 };
 using Bf16Elements = PairElements;  // of a product of two bf16 operands

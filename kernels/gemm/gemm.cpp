@@ -15,7 +15,7 @@ namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Even tiles of at most 240 rows, narrower and lower where a lonely product would give too few tasks. Wide tiles pack A
+// Even tiles of at most 258 rows, narrower and lower where a lonely product would give too few tasks. Wide tiles pack A
 // less often: the widest where each element of C is written once, so that it need not stay in a cache.
 struct Tiling {
   Tiling(const GemmProduct& product, bool lonely) {
@@ -24,7 +24,7 @@ struct Tiling {
     const bool once = product.num_parts == 1 && product.parts[0].k <= kGemmBlockK;
     const int64_t widest = once && product.c.dtype == DType::kFloat32 ? kTileColumnsOnce : kTileColumns;
     const bool large = m * n >= 1024 * 2048;
-    cut(m, kTileRows, n, !lonely || large ? widest : m <= 48 ? 2 * kSweepColumns : kTileColumns / 2);
+    cut(m, kTileRows, n, !lonely || large ? widest : 2 * kSweepColumns);
     if (!lonely) return;
     if (count() < kEnoughTasks) cut(m, kTileRows, n, kSweepColumns);
     if (count() < kEnoughTasks) cut(m, kTileRows / 4, n, kSweepColumns);

@@ -12,16 +12,23 @@ namespace dslite::kernels {
 
 constexpr int64_t kGemmBlockK = 512;
 
+// How a source's matrix X [rows, cols] lies in memory. Quantised layouts will stand beside these.
+enum class PanelLayout : uint8_t {
+  kRowMajor,   // rows of row_stride elements
+  kPairPanels  // bf16 packed by kernels/gemm/packed.h, read where it lies by processors that multiply pairs
+};
+
 // Where a product reads an operand: a row-major matrix X [rows, cols], its rows optionally gathered, optionally
 // transposed. As A: element (i, k) = X[row(i)][k], transposed: X[row(k)][i]. As B: element (k, n) = X[row(k)][n],
 // transposed: X[row(n)][k]. row(r) = row_index ? row_index[r] : r. A linear layer y = x W^T reads W [out, in] as a
-// transposed B; its input gradient reads it as it lies.
+// transposed B; its input gradient reads it as it lies. A packed X is read as a transposed B alone, without row_index.
 struct PanelSource {
   const void* data;
   DType dtype;
-  int64_t row_stride;        // elements
+  int64_t row_stride;        // elements; packed: from one panel of rows to the next
   const int32_t* row_index;  // or null
   bool transposed;
+  PanelLayout layout = PanelLayout::kRowMajor;
 };
 
 struct GemmArguments {

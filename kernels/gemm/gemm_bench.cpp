@@ -2,9 +2,12 @@
 // fp32.
 #include "kernels/gemm/gemm.h"
 
+#include <vector>
+
 #include <ATen/ops/mm.h>
 
 #include "kernels/common/bench_aten.h"
+#include "kernels/gemm/packed.h"
 
 namespace dslite::kernels {
 namespace {
@@ -44,6 +47,46 @@ void at_mm(benchmark::State& state, Shape s) {
   bench::measure(state, s.dtype, 2.0 * static_cast<double>(s.m * s.n * s.k), s.m <= 8 ? weight_bytes : 0,
                  [&] { at::mm(a_tensor, b_tensor); });
 }
+
+// y = x W^T from packed weights: `matrices` of them in turn, so that they come from memory (or stay in a cache, if
+// one).
+struct PackedShape {
+  int64_t m, n, k, matrices;
+};
+void packed(benchmark::State& state, PackedShape s) {
+  const bench::Buffer a = bench::filled(DType::kBFloat16, s.m * s.k), rows = bench::filled(DType::kBFloat16, s.n * s.k),
+                      c(s.m * s.n * 2), weights(s.matrices * packed_bytes(s.n, s.k));
+  const int64_t scratch_bytes = gemm_scratch_bytes(s.m, s.n, s.k, num_threads());
+  const bench::Buffer scratch(scratch_bytes);
+  const Context context = bench::context(scratch, scratch_bytes);
+  std::vector<PanelSource> sources;
+  for (int64_t i = 0; i < s.matrices; ++i) {
+    void* out = static_cast<char*>(weights.data()) + i * packed_bytes(s.n, s.k);
+    sources.push_back(pack_matrix(
+        context, {.rows = s.n, .cols = s.k, .x = {rows.data(), DType::kBFloat16, s.k, nullptr, false}, .out = out}));
+  }
+  const double weight_bytes = static_cast<double>(s.matrices * packed_bytes(s.n, s.k));
+  bench::measure(state, DType::kBFloat16, 2.0 * static_cast<double>(s.matrices * s.m * s.n * s.k),
+                 s.m <= 8 ? weight_bytes : 0, [&] {
+                   for (const PanelSource& source : sources) {
+                     gemm(context, {.m = s.m,
+                                    .n = s.n,
+                                    .k = s.k,
+                                    .a = {a.data(), DType::kBFloat16, s.k, nullptr, false},
+                                    .b = source,
+                                    .c = {c.data(), DType::kBFloat16, s.n},
+                                    .accumulate = false});
+                   }
+                 });
+}
+
+#define DSLITE_BENCH_PACKED(name, ...) \
+  BENCHMARK_CAPTURE(packed, name, PackedShape __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond)
+DSLITE_BENCH_PACKED(rows_48, {48, 2816, 2048, 24});  // 277 MB of weights
+DSLITE_BENCH_PACKED(rows_128, {128, 2816, 2048, 24});
+DSLITE_BENCH_PACKED(rows_1, {1, 10944, 2048, 6});
+DSLITE_BENCH_PACKED(rows_8, {8, 10944, 2048, 6});
+DSLITE_BENCH_PACKED(hot_240, {240, 1024, 512, 1});  // all in L2: how near the microkernel comes to the meter
 
 #define DSLITE_BENCH(name, ...)                                                                         \
   BENCHMARK_CAPTURE(run_gemm, name, Shape __VA_ARGS__)->UseManualTime()->Unit(benchmark::kMillisecond); \

@@ -3,6 +3,7 @@
 #pragma once
 #include "kernels/common/pack.h"
 #include "kernels/gemm/gemm_tile.h"
+#include "kernels/gemm/packed.h"
 
 namespace dslite::kernels::DSLITE_ISA {
 
@@ -69,39 +70,63 @@ void pack_a(const BlockSource<Elements>& block, int64_t m0, int64_t rows, float*
 class LinesAhead {
  public:
   LinesAhead() = default;
-  // Values [first, first + count) of rows [row, row + rows) of the source.
+  // Values [first, first + count) of rows [row, row + rows) of a row-major source.
   LinesAhead(const PanelSource& source, int64_t row, int64_t rows, int64_t first, int64_t count)
-      : source_(&source),
+      : base_(static_cast<const char*>(source.data) + first * element_bytes(source)),
+        stride_(source.row_stride * element_bytes(source)),
+        bytes_(count * element_bytes(source)),
+        row_index_(source.row_index),
         row_(row),
-        last_row_(row + rows),
-        first_byte_(first * element_bytes()),
-        last_byte_((first + count) * element_bytes()),
-        byte_(first_byte_) {}
-  int64_t num_lines() const {
-    return source_ ? (last_row_ - row_) * ((last_byte_ - first_byte_ + kLine - 1) / kLine) : 0;
-  }
+        last_row_(row + rows) {}
+  // `bytes` from `base` on.
+  LinesAhead(const void* base, int64_t bytes) : base_(static_cast<const char*>(base)), bytes_(bytes), last_row_(1) {}
+  int64_t num_lines() const { return (last_row_ - row_) * ((bytes_ + kLine - 1) / kLine); }
   // At most `most` lines more; how many it wrote.
   int64_t take(int64_t most, const char** lines) {
     int64_t count = 0;
-    for (; count < most && source_ && row_ < last_row_; ++row_, byte_ = first_byte_) {
-      const int64_t at = source_->row_index ? source_->row_index[row_] : row_;
-      const char* line = static_cast<const char*>(source_->data) + at * source_->row_stride * element_bytes();
-      for (; count < most && byte_ < last_byte_; byte_ += kLine) lines[count++] = line + byte_;
-      if (byte_ < last_byte_) break;
+    for (; count < most && row_ < last_row_; ++row_, at_ = 0) {
+      const char* line = base_ + (row_index_ ? row_index_[row_] : row_) * stride_;
+      for (; count < most && at_ < bytes_; at_ += kLine) lines[count++] = line + at_;
+      if (at_ < bytes_) break;
     }
     return count;
   }
 
  private:
   static constexpr int64_t kLine = 64;
-  int64_t element_bytes() const { return source_->dtype == DType::kFloat32 ? 4 : 2; }
-  const PanelSource* source_ = nullptr;
-  int64_t row_ = 0, last_row_ = 0, first_byte_ = 0, last_byte_ = 0, byte_ = 0;
+  static int64_t element_bytes(const PanelSource& source) { return source.dtype == DType::kFloat32 ? 4 : 2; }
+  const char* base_ = nullptr;
+  int64_t stride_ = 0, bytes_ = 0;  // of a row; at_ within it
+  const int32_t* row_index_ = nullptr;
+  int64_t row_ = 0, last_row_ = 0, at_ = 0;
 };
 
+// Where column n of a packed source has its pair at step k / 2, k even; n a multiple of kPanel.
+DSLITE_INLINE const uint16_t* packed_pairs(const PanelSource& source, int64_t n, int64_t k) {
+  return static_cast<const uint16_t*>(source.data) + n / kPairPanelRows * source.row_stride + k * kPairPanelRows +
+         n % kPairPanelRows * 2;
+}
+// Packed pairs of a block as panels of widened values.
+DSLITE_INLINE void unpack_pairs(const BlockSource<WidenedElements<uint16_t>>& block, int64_t n0, int64_t columns,
+                                float* out) {
+  for (int64_t n = 0; n < columns; n += kPanel) {
+    for (int64_t k = 0; k < block.k; k += 2) {
+      const uint16_t* pairs = packed_pairs(block.source, n0 + n, block.k0 + k);
+      float* even = out + (n / kPanel * block.k + k) * kPanel;
+      float* odd = k + 1 < block.k ? even + kPanel : even;  // without an odd value the even one overwrites it
+      for (int64_t c = 0; c < kPanel; ++c) odd[c] = widen(pairs[2 * c + 1]);
+      for (int64_t c = 0; c < kPanel; ++c) even[c] = widen(pairs[2 * c]);
+    }
+  }
+}
+
 // B: columns [n0, n0 + columns) of a block of K as panels [ceil(columns / kPanel)][steps][kPanel], zero-padded.
+// Packed pairs are widened; where pairs are multiplied they are read where they lie instead.
 template <class Elements>
 void pack_b(const BlockSource<Elements>& block, int64_t n0, int64_t columns, float* out) {
+  if constexpr (Elements::kDepth == 1 && sizeof(typename Elements::Source) == 2) {
+    if (block.source.layout == PanelLayout::kPairPanels) return unpack_pairs(block, n0, columns, out);
+  }
   const int64_t panel_size = num_steps(block.k, Elements::kDepth) * kPanel;
   if (block.source.transposed) {
     for (int64_t n = 0; n < columns; n += kPanel) {

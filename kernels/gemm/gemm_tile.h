@@ -4,10 +4,11 @@
 
 namespace dslite::kernels {
 
-constexpr int64_t kTileRows = 258;          // of A, packed as [240][528] units of 4 bytes: 495 KiB at most, stays in L2
+constexpr int64_t kTileRows = 258;          // of A, packed as [258][528] units of 4 bytes: 533 KiB at most, stays in L2
 constexpr int64_t kTileColumns = 512;       // most columns of a tile whose sums are kept
 constexpr int64_t kTileColumnsOnce = 2048;  // ... of one that writes each element of an fp32 C once
-constexpr int64_t kSweepColumns = 64;       // columns of B packed at a time: at most [512][64] units, 128 KiB
+constexpr int64_t kSweepColumns =
+    64;  // columns of B packed at a time, of which one block of K is at most [512][64] units, 128 KiB
 constexpr int64_t kStrideA = kGemmBlockK + 16;  // not a multiple of 4 KiB: rows spread over the sets of L1
 
 constexpr int64_t kPackedBytesA = kTileRows * kStrideA * 4;
