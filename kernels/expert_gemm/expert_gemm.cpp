@@ -3,7 +3,6 @@
 #include "kernels/expert_gemm/expert_gemm.h"
 
 #include "kernels/gemm/gemm_many.h"
-#include "kernels/swiglu/swiglu.h"
 
 namespace dslite::kernels {
 namespace {
@@ -31,7 +30,7 @@ class ProductList {
 int64_t element_bytes(DType dtype) { return dtype == DType::kFloat32 ? 4 : 2; }
 
 // The part of a matrix that begins at (row, column), as it lies or transposed.
-PanelSource block(ConstMatrix matrix, int64_t row, int64_t column = 0, bool transposed = false) {
+PanelSource source(ConstMatrix matrix, int64_t row, int64_t column = 0, bool transposed = false) {
   return {
       .data = static_cast<const char*>(matrix.data) + (row * matrix.row_stride + column) * element_bytes(matrix.dtype),
       .dtype = matrix.dtype,
@@ -43,15 +42,11 @@ Matrix block(Matrix matrix, int64_t row, int64_t column = 0) {
   matrix.data = static_cast<char*>(matrix.data) + (row * matrix.row_stride + column) * element_bytes(matrix.dtype);
   return matrix;
 }
-ConstMatrix read_only(Matrix matrix) { return {matrix.data, matrix.dtype, matrix.row_stride}; }
-// Rows of a token matrix [T, D] in the order of an expert's rows.
-PanelSource gathered(ConstMatrix matrix, const int32_t* row_token, bool transposed = false) {
-  return {.data = matrix.data,
-          .dtype = matrix.dtype,
-          .row_stride = matrix.row_stride,
-          .row_index = row_token,
-          .transposed = transposed};
+ConstMatrix block(ConstMatrix matrix, int64_t row) {
+  matrix.data = static_cast<const char*>(matrix.data) + row * matrix.row_stride * element_bytes(matrix.dtype);
+  return matrix;
 }
+ConstMatrix read_only(Matrix matrix) { return {matrix.data, matrix.dtype, matrix.row_stride}; }
 PanelSource as_transposed(PanelSource source) {
   source.transposed = true;
   return source;
@@ -59,13 +54,21 @@ PanelSource as_transposed(PanelSource source) {
 
 struct Expert {
   int64_t index, first_row, num_rows;
-  const int32_t* row_token;
+  const int32_t* row_token;  // or null
 };
+// Rows of a token matrix [T, D] in the order of an expert's rows.
+PanelSource gathered(ConstMatrix matrix, const Expert& e, bool transposed = false) {
+  if (!e.row_token) return source(matrix, e.first_row, 0, transposed);
+  PanelSource rows = source(matrix, 0, 0, transposed);
+  rows.row_index = e.row_token;
+  return rows;
+}
 template <class Body>
 void for_each_used_expert(const ExpertShape& shape, const Body& body) {
   for (int64_t e = 0; e < shape.num_experts; ++e) {
     const int64_t first = shape.offsets[e], rows = shape.offsets[e + 1] - first;
-    if (rows > 0) body(Expert{.index = e, .first_row = first, .num_rows = rows, .row_token = shape.row_token + first});
+    const int32_t* tokens = shape.row_token ? shape.row_token + first : nullptr;
+    if (rows > 0) body(Expert{.index = e, .first_row = first, .num_rows = rows, .row_token = tokens});
   }
 }
 
@@ -86,49 +89,74 @@ int64_t list_scratch_bytes(int64_t products_per_expert, const ExpertShape& shape
 }  // namespace
 
 int64_t expert_forward_scratch_bytes(const ExpertShape& shape, int num_threads) {
-  return list_scratch_bytes(2, shape, num_threads);
+  return list_scratch_bytes(1, shape, num_threads);
 }
 
 void expert_forward(const Context& context, const ExpertForward& f) {
   const int64_t hidden = f.shape.hidden, width = f.shape.intermediate;
-  ProductList first(context, 2 * f.shape.num_experts);
+  ProductList first(context, f.shape.num_experts);
   for_each_used_expert(f.shape, [&](const Expert& e) {
-    const PanelSource x = gathered(f.x, e.row_token);
+    const PanelSource x = gathered(f.x, e);
     const ExpertWeights& w = f.weights[e.index];
-    first.add(product(e.num_rows, width, hidden, x, as_transposed(w.gate), block(f.z, e.first_row)));
-    first.add(product(e.num_rows, width, hidden, x, as_transposed(w.up), block(f.z, e.first_row, width)));
+    first.add(
+        {.m = e.num_rows,
+         .n = width,
+         .num_parts = 2,
+         .accumulate = false,
+         .stream = false,
+         .parts = {{.a = x, .b = as_transposed(w.gate), .k = hidden}, {.a = x, .b = as_transposed(w.up), .k = hidden}},
+         .c = block(f.z, e.first_row),
+         .epilogue = {.kind = EpilogueKind::kSwiglu, .a = f.y.data ? block(f.a, e.first_row) : Matrix{}}});
   });
   first.run();
   if (!f.y.data) return;
-  swiglu_forward(context, f.shape.num_rows, width, read_only(f.z), f.a);
-  ProductList second(context, 2 * f.shape.num_experts);
+  ProductList second(context, f.shape.num_experts);
   for_each_used_expert(f.shape, [&](const Expert& e) {
-    second.add(product(e.num_rows, hidden, width, block(read_only(f.a), e.first_row),
+    second.add(product(e.num_rows, hidden, width, source(read_only(f.a), e.first_row),
                        as_transposed(f.weights[e.index].down), block(f.y, e.first_row)));
   });
   second.run();
 }
 
-int64_t expert_input_gradient_scratch_bytes(const ExpertShape& shape, int num_threads) {
-  return list_scratch_bytes(1, shape, num_threads);
+namespace {
+
+int64_t num_ds_panels(const ExpertShape& shape) { return (shape.intermediate + kEpiloguePanel - 1) / kEpiloguePanel; }
+int64_t ds_parts_bytes(const ExpertShape& shape) { return (shape.num_rows * num_ds_panels(shape) * 4 + 63) / 64 * 64; }
+
+// ds of each row: its panels' parts in ascending order.
+void sum_ds_parts(const ExpertShape& shape, const float* parts, float* ds) {
+  const int64_t panels = num_ds_panels(shape);
+  for (int64_t r = 0; r < shape.num_rows; ++r) {
+    ds[r] = 0;
+    for (int64_t p = 0; p < panels; ++p) ds[r] += parts[r * panels + p];
+  }
 }
 
-void expert_input_gradient(const Context& context, const ExpertInputGradient& g) {
+}  // namespace
+
+int64_t expert_input_gradient_scratch_bytes(const ExpertShape& shape, int num_threads) {
+  return ds_parts_bytes(shape) + list_scratch_bytes(1, shape, num_threads);
+}
+
+void expert_input_gradient(const Context& whole_context, const ExpertInputGradient& g) {
   const int64_t hidden = g.shape.hidden, width = g.shape.intermediate;
+  float* ds_parts = static_cast<float*>(whole_context.scratch);
+  Context context = whole_context;
+  context.scratch = static_cast<char*>(context.scratch) + ds_parts_bytes(g.shape);
+  context.scratch_bytes -= ds_parts_bytes(g.shape);
   ProductList first(context, g.shape.num_experts);
   for_each_used_expert(g.shape, [&](const Expert& e) {
-    first.add(product(e.num_rows, width, hidden, gathered(g.d_out, e.row_token), g.weights[e.index].down,
-                      block(g.da, e.first_row)));
+    GemmProduct da =
+        product(e.num_rows, width, hidden, gathered(g.d_out, e), g.weights[e.index].down, block(g.dz, e.first_row));
+    da.epilogue = {.kind = EpilogueKind::kSwigluBackward,
+                   .a = g.scaled_a.data ? block(g.scaled_a, e.first_row) : Matrix{},
+                   .z = block(g.z, e.first_row),
+                   .row_scale = g.row_weights ? g.row_weights + e.first_row : nullptr,
+                   .ds_parts = g.ds ? ds_parts + e.first_row * num_ds_panels(g.shape) : nullptr};
+    first.add(da);
   });
   first.run();
-  swiglu_backward(context, {.num_rows = g.shape.num_rows,
-                            .intermediate = width,
-                            .z = g.z,
-                            .da = read_only(g.da),
-                            .row_scale = g.row_weights,
-                            .dz = g.dz,
-                            .scaled_a = g.scaled_a,
-                            .ds = g.ds});
+  if (g.ds) sum_ds_parts(g.shape, ds_parts, g.ds);
   ProductList second(context, g.shape.num_experts);
   for_each_used_expert(g.shape, [&](const Expert& e) {
     const ExpertWeights& w = g.weights[e.index];
@@ -136,10 +164,10 @@ void expert_input_gradient(const Context& context, const ExpertInputGradient& g)
     second.add({.m = e.num_rows,
                 .n = hidden,
                 .num_parts = 2,
-                .accumulate = false,
+                .accumulate = g.accumulate,
                 .stream = false,
-                .parts = {{.a = block(dz, e.first_row), .b = w.gate, .k = width},
-                          {.a = block(dz, e.first_row, width), .b = w.up, .k = width}},
+                .parts = {{.a = source(dz, e.first_row), .b = w.gate, .k = width},
+                          {.a = source(dz, e.first_row, width), .b = w.up, .k = width}},
                 .c = block(g.dx_rows, e.first_row)});
   });
   second.run();
@@ -154,7 +182,7 @@ void expert_weight_gradient(const Context& context, const ExpertWeightGradient& 
   ProductList list(context, 3 * g.shape.num_experts);
   for_each_used_expert(g.shape, [&](const Expert& e) {
     const ExpertGradients& to = g.gradients[e.index];
-    const PanelSource x = gathered(g.x, e.row_token);
+    const PanelSource x = gathered(g.x, e);
     const auto add = [&](float* gradient, int64_t m, int64_t n, PanelSource a, PanelSource b) {
       if (!gradient) return;
       GemmProduct whole =
@@ -163,9 +191,9 @@ void expert_weight_gradient(const Context& context, const ExpertWeightGradient& 
       whole.stream = true;  // read again by the optimizer alone
       list.add(whole);
     };
-    add(to.gate, width, hidden, block(g.dz, e.first_row, 0, true), x);
-    add(to.up, width, hidden, block(g.dz, e.first_row, width, true), x);
-    add(to.down, hidden, width, gathered(g.d_out, e.row_token, true), block(g.scaled_a, e.first_row));
+    add(to.gate, width, hidden, source(g.dz, e.first_row, 0, true), x);
+    add(to.up, width, hidden, source(g.dz, e.first_row, width, true), x);
+    add(to.down, hidden, width, gathered(g.d_out, e, true), source(g.scaled_a, e.first_row));
   });
   list.run();
 }

@@ -10,7 +10,7 @@ namespace dslite::kernels {
 struct ExpertShape {
   int64_t num_tokens, num_rows, num_experts, hidden, intermediate;
   const int64_t* offsets;    // [E + 1], host memory (see permute.h)
-  const int32_t* row_token;  // [rows]
+  const int32_t* row_token;  // [rows]; null: row r is token r (a dense MLP is one expert with all rows)
 };
 
 // Sources of one expert's weights as they lie on disk: gate and up [I, D], down [D, I]; row-major, not transposed, no row_index.
@@ -28,19 +28,19 @@ struct ExpertForward {
 int64_t expert_forward_scratch_bytes(const ExpertShape& shape, int num_threads);
 void expert_forward(const Context& context, const ExpertForward& arguments);
 
-// da = d_out[row_token] down; ds = rowsum(da * a); dz = swiglu backward of (s * da, z); scaled_a = s * a; dx_rows = dz [gate; up].
+// da = d_out[row_token] down, kept in fp32 and never stored; ds = rowsum(da * a); dz = swiglu backward of (s * da, z); scaled_a = s * a; dx_rows = dz [gate; up].
 // The sum of dx_rows over a token's slots is combine() with weights null.
 struct ExpertInputGradient {
   ExpertShape shape;
   const ExpertWeights* weights;  // [E]
-  const float* row_weights;      // [rows] routing weights s in row order
+  const float* row_weights;      // [rows] routing weights s in row order; null: 1
   ConstMatrix d_out;             // [T, D] gradient of the combined output
   ConstMatrix z;                 // [rows, 2I]
-  Matrix da;                     // [rows, I] work space that the caller owns
-  float* ds;                     // [rows]
+  float* ds;                     // [rows]; null: not wanted
   Matrix dz;                     // [rows, 2I]
-  Matrix scaled_a;               // [rows, I]
+  Matrix scaled_a;               // [rows, I]; data null: not wanted
   Matrix dx_rows;                // [rows, D]
+  bool accumulate;               // adds to dx_rows (fp32)
 };
 int64_t expert_input_gradient_scratch_bytes(const ExpertShape& shape, int num_threads);
 void expert_input_gradient(const Context& context, const ExpertInputGradient& arguments);

@@ -60,17 +60,16 @@ void forward(benchmark::State& state) {
 void input_gradient(benchmark::State& state) {
   const Problem p(state.range(0));
   const bench::Buffer d_out = bench::filled(DType::kBFloat16, p.tokens * kHidden),
-                      z = bench::filled(DType::kBFloat16, p.rows * 2 * kWidth), da(p.rows * 2 * kWidth),
-                      dz(p.rows * 4 * kWidth), scaled_a(p.rows * 2 * kWidth), dx(p.rows * 2 * kHidden);
+                      z = bench::filled(DType::kBFloat16, p.rows * 2 * kWidth), dz(p.rows * 4 * kWidth),
+                      scaled_a(p.rows * 2 * kWidth), dx(p.rows * 2 * kHidden);
   const std::vector<float> row_weights(p.rows, 0.5f);
   std::vector<float> ds(p.rows);
   const int64_t bytes = expert_input_gradient_scratch_bytes(p.shape(), num_threads());
   const bench::Buffer scratch(bytes);
   bench::measure(state, DType::kBFloat16, p.flops(), 0, [&] {
-    expert_input_gradient(
-        bench::context(scratch, bytes),
-        {p.shape(), p.experts.data(), row_weights.data(), input(d_out, kHidden), input(z, 2 * kWidth),
-         matrix(da, kWidth), ds.data(), matrix(dz, 2 * kWidth), matrix(scaled_a, kWidth), matrix(dx, kHidden)});
+    expert_input_gradient(bench::context(scratch, bytes),
+                          {p.shape(), p.experts.data(), row_weights.data(), input(d_out, kHidden), input(z, 2 * kWidth),
+                           ds.data(), matrix(dz, 2 * kWidth), matrix(scaled_a, kWidth), matrix(dx, kHidden), false});
   });
 }
 

@@ -50,7 +50,6 @@ void expert_backward_reference(const ExpertBackwardReference<T>& b) {
       for (int64_t i = 0; i < I; ++i) {
         T da = 0;
         for (int64_t d = 0; d < D; ++d) da += d_out[d] * w.down[d * I + i];
-        da = store(f, da);
         const T gate = f.z[r * 2 * I + i], up = f.z[r * 2 * I + I + i], a = f.a[r * I + i],
                 s = 1 / (1 + std::exp(-gate));
         b.ds[r] += da * a;

@@ -22,7 +22,7 @@ struct ExpertReference {
   T* z;                               // [rows, 2I]
   T* a;                               // [rows, I]
   T* y;                               // [rows, D]
-  T (*stored)(T) = nullptr;           // what storing does to z, a, da, dz and s * a (bf16); null: nothing
+  T (*stored)(T) = nullptr;           // what storing does to z, a, dz and s * a (bf16); null: nothing
 };
 template <class T>
 void expert_forward_reference(const ExpertReference<T>& arguments);

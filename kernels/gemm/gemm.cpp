@@ -21,8 +21,12 @@ struct Tiling {
   Tiling(const GemmProduct& product, bool lonely) {
     const int64_t m = product.m, n = product.n;
     if (m == 0 || n == 0) return;
-    const bool once = product.num_parts == 1 && product.parts[0].k <= kGemmBlockK;
-    const int64_t widest = once && product.c.dtype == DType::kFloat32 ? kTileColumnsOnce : kTileColumns;
+    const bool once =
+        product.epilogue.kind == EpilogueKind::kStore && product.num_parts == 1 && product.parts[0].k <= kGemmBlockK;
+    const bool side_by_side = product.epilogue.kind == EpilogueKind::kSwiglu;
+    const int64_t widest = side_by_side                                 ? kTileColumns / 2
+                           : once && product.c.dtype == DType::kFloat32 ? kTileColumnsOnce
+                                                                        : kTileColumns;
     const bool large = m * n >= 1024 * 2048;
     cut(m, kTileRows, n, !lonely || large ? widest : 2 * kSweepColumns);
     if (!lonely) return;

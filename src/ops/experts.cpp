@@ -153,18 +153,17 @@ at::Tensor experts_backward(const ExpertsSaved& saved, const std::vector<MlpWeig
   const at::Tensor scaled_a = at::empty({slots, shape.intermediate}, dtype),
                    dx_rows = at::empty({slots, shape.hidden}, dtype);
   {
-    const at::Tensor da = at::empty({slots, shape.intermediate}, dtype);
     const int64_t scratch_bytes = kernels::expert_input_gradient_scratch_bytes(shape, num_threads());
     kernels::expert_input_gradient(kernel_context(scratch_bytes), {.shape = shape,
                                                                    .weights = weights.data(),
                                                                    .row_weights = row_weights.const_data_ptr<float>(),
                                                                    .d_out = const_matrix(d_out_TD),
                                                                    .z = const_matrix(z),
-                                                                   .da = matrix(da),
                                                                    .ds = ds.data_ptr<float>(),
                                                                    .dz = matrix(dz),
                                                                    .scaled_a = matrix(scaled_a),
-                                                                   .dx_rows = matrix(dx_rows)});
+                                                                   .dx_rows = matrix(dx_rows),
+                                                                   .accumulate = false});
   }
   z.reset();
   add_weight_gradients(saved, experts, d_out_TD, dz, scaled_a);

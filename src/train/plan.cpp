@@ -41,11 +41,11 @@ KeptValues kept_values(const ModelConfig& c, Recompute recompute) {
   return values;
 }
 
-// The largest work space of one layer's backward: dz, a, da and the rows of dx.
+// The largest work space of one layer's backward: dz, a and the rows of dx.
 int64_t layer_work(const ModelConfig& c) {
   const int64_t rows = c.n_routed_experts ? c.num_experts_per_tok : 1;
   const int64_t intermediate = c.n_routed_experts ? c.moe_intermediate_size : c.intermediate_size;
-  return std::max(rows * (4 * intermediate + c.hidden_size), 4 * c.intermediate_size);
+  return std::max(rows * (3 * intermediate + c.hidden_size), 3 * c.intermediate_size);
 }
 
 }  // namespace

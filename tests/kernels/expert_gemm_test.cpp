@@ -41,7 +41,6 @@ struct Problem {
         z(dtype, num_rows, 2 * c.width, 2),
         a(dtype, num_rows, c.width, 1),
         y(dtype, num_rows, c.hidden, 4),
-        da(dtype, num_rows, c.width),
         dz(dtype, num_rows, 2 * c.width, 3),
         scaled_a(dtype, num_rows, c.width, 2),
         dx_rows(dtype, num_rows, c.hidden),
@@ -80,8 +79,8 @@ struct Problem {
   }
   void input_gradient(InstructionSet set, int threads) {
     expert_input_gradient(KernelContext(set, threads, expert_input_gradient_scratch_bytes(shape(), threads)),
-                          {shape(), weights.data(), row_weights.data(), d_out.view(), z.view(), da.output(), ds.data(),
-                           dz.output(), scaled_a.output(), dx_rows.output()});
+                          {shape(), weights.data(), row_weights.data(), d_out.view(), z.view(), ds.data(), dz.output(),
+                           scaled_a.output(), dx_rows.output(), false});
   }
   void weight_gradient(InstructionSet set, int threads) {
     expert_weight_gradient(KernelContext(set, threads, expert_weight_gradient_scratch_bytes(shape(), threads)),
@@ -95,7 +94,7 @@ struct Problem {
   std::vector<int32_t> row_token;
   TypedMatrix x, d_out;
   std::vector<float> row_weights;
-  TypedMatrix z, a, y, da, dz, scaled_a, dx_rows;
+  TypedMatrix z, a, y, dz, scaled_a, dx_rows;
   std::vector<float> ds;
   std::vector<Stored> matrices;  // gate, up, down of each expert
   std::vector<ExpertWeights> weights;
