@@ -90,6 +90,16 @@ void pack_keys(const Forward& f, int64_t first, int64_t count, int64_t head, Scr
   std::memset(scratch.k + count * stride, 0, static_cast<size_t>((padded - count) * stride) * 4);
 }
 
+// The block of keys after this one.
+template <class Elements>
+RowsAhead rows_ahead(const Forward& f, int64_t first, int64_t left, int64_t head) {
+  const int64_t bytes = sizeof(typename Elements::Source), width = f.shape.qk_nope_head_dim + f.shape.v_head_dim;
+  return {.row = static_cast<const char*>(f.inputs.kv) + (first * f.shape.num_heads + head) * width * bytes,
+          .row_bytes = width * bytes,
+          .row_stride_bytes = f.shape.num_heads * width * bytes,
+          .num_rows = smaller(left, kAttendKeys)};
+}
+
 void write_rows(const Forward& f, int64_t first, int64_t count, int64_t head, const AttendQueries& q) {
   const int64_t values = f.shape.v_head_dim;
   for (int64_t c = 0; c < count; ++c) {
@@ -138,7 +148,8 @@ void forward_task(void* state, int64_t task, int thread) {
                       .v_stride = scratch.queries.out_stride,
                       .count = keys,
                       .visible = seen_by_first - key,
-                      .visible_step = 1},
+                      .visible_step = 1,
+                      .ahead = rows_ahead<Elements>(f, kv_begin + key + keys, seen_by_last - key - keys, head)},
                      f.shape.scale, scratch.scores);
   }
   write_rows(f, q_begin + first, count, head, scratch.queries);

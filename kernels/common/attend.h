@@ -26,6 +26,22 @@ struct AttendQueries {
   int64_t out_stride;  // value dims padded to a multiple of kTileColumns
 };
 
+// Rows that are read after a step. They lie pages apart, where no prefetcher of the hardware follows: their lines are
+// called into L2 while scores are computed, a few for each tile (in bursts they would stall the loads of the products).
+struct RowsAhead {
+  static constexpr int64_t kLine = 64, kLinesATile = 4;
+  const char* row;
+  int64_t row_bytes, row_stride_bytes, num_rows;
+  int64_t done = 0;  // bytes of `row`
+  void call() {
+    for (int64_t i = 0; i < kLinesATile && num_rows > 0; ++i) {
+      __builtin_prefetch(row + done, 0, 2);
+      done += kLine;
+      if (done >= row_bytes) row += row_stride_bytes, --num_rows, done = 0;
+    }
+  }
+};
+
 struct AttendKeys {
   const float* k;  // [count, depth] units; rows up to the next multiple of kTileRows are readable and finite
   int64_t k_stride;
@@ -34,6 +50,7 @@ struct AttendKeys {
   int64_t count;
   int64_t visible;       // query c sees the first visible + c * visible_step keys of the block, at most count
   int64_t visible_step;  // 1: causal; 0: all queries see the same
+  RowsAhead ahead;
 };
 
 [[maybe_unused]] static void begin_attend(const AttendQueries& q) {
@@ -69,12 +86,13 @@ DSLITE_INLINE void online_softmax(float* scores, int64_t keys, float scale, floa
 // values.
 template <class Elements, int Vectors>
 DSLITE_INLINE void score_tile(const AttendQueries& q, int64_t column, const AttendKeys& keys, int64_t first_key,
-                              int64_t end, float* scores) {
+                              int64_t end, float* scores, RowsAhead& ahead) {
   using Multiply = typename Elements::Multiply;
   constexpr int64_t chain = kAttendDepth / Elements::kDepth;
   const float* panel = q.panels + column / kTileColumns * kTileColumns * q.depth + column % kTileColumns;
   for (int64_t k = first_key; k < end; k += kTileRows) {
     float* tile = scores + k * kAttendColumns;
+    ahead.call();
     for (int64_t d = 0; d < q.depth; d += chain) {
       const TileOperands product{keys.k + k * keys.k_stride + d, keys.k_stride, 1,
                                  panel + d * kTileColumns,       kTileColumns,  smaller(q.depth - d, chain)};
@@ -91,6 +109,7 @@ DSLITE_INLINE void score_tile(const AttendQueries& q, int64_t column, const Atte
 template <class Elements>
 void attend(const AttendQueries& q, const AttendKeys& keys, float scale, float* scores) {
   float rescale[kAttendColumns] = {};
+  RowsAhead ahead = keys.ahead;
   for (int64_t first = 0; first < q.columns; first += kAttendColumns) {
     const int64_t columns = smaller(q.columns - first, kAttendColumns);
     const auto seen = [&](int64_t column) {
@@ -101,12 +120,12 @@ void attend(const AttendQueries& q, const AttendKeys& keys, float scale, float* 
     for (int64_t c = 0; c < columns; c += kTileColumns) {  // two vectors see some keys together, then one sees more
       const int64_t both = seen(c + kWidth - 1);
       if (c + kWidth == columns) {
-        score_tile<Elements, 1>(q, first + c, keys, 0, both, scores + c);
+        score_tile<Elements, 1>(q, first + c, keys, 0, both, scores + c, ahead);
         continue;
       }
-      score_tile<Elements, 2>(q, first + c, keys, 0, both, scores + c);
+      score_tile<Elements, 2>(q, first + c, keys, 0, both, scores + c, ahead);
       score_tile<Elements, 1>(q, first + c + kWidth, keys, round_up(both, kTileRows), seen(c + kTileColumns - 1),
-                              scores + c + kWidth);
+                              scores + c + kWidth, ahead);
     }
     for (int64_t c = 0; c < columns; c += kWidth) {
       const int64_t num_keys = seen(c + kWidth - 1);

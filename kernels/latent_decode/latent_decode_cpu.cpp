@@ -97,7 +97,8 @@ void split_task(void* state, int64_t split, int thread) {
                                     .v_stride = scratch.row_stride,
                                     .count = count,
                                     .visible = count,
-                                    .visible_step = 0},
+                                    .visible_step = 0,
+                                    .ahead = {}},
                                    d.a.scale, scratch.scores);
   }
   for (int64_t h = 0; h < d.a.num_heads; ++h) {
