@@ -48,30 +48,24 @@ struct Scratch {
 template <class Elements>
 void pack_queries(const Forward& f, int64_t first, int64_t count, int64_t head, Scratch& scratch) {
   using T = typename Elements::Source;
-  AttendQueries& q = scratch.queries;
   const int64_t depth = f.shape.qk_nope_head_dim + f.shape.qk_rope_head_dim;
   T* rotated = reinterpret_cast<T*>(scratch.k);  // kWidth rows at a time, before there are keys
   static_assert(kWidth * sizeof(T) <= kAttendKeys * 4 / Elements::kDepth);
-  q.columns = round_up(count, kWidth);
-  for (int64_t c = 0; c < q.columns; c += kWidth) {
-    const T* rows[kWidth] = {};
-    int64_t num_rows = 0;
-    for (; num_rows < kWidth && c + num_rows < count; ++num_rows) {
-      T* row = rotated + num_rows * depth;
-      rotated_query(f.shape, f.inputs, first + c + num_rows, head, row);
-      rows[num_rows] = row;
-    }
-    float* panel = q.panels + c / kTileColumns * q.depth * kTileColumns + c % kTileColumns;
-    put_rows_as_columns<Elements>(rows, num_rows, depth, panel, kTileColumns);
-  }
+  const auto row = [&](int64_t i) {
+    call_row(query_at<T>(f.shape, f.inputs, first + smaller(i + kRowsAhead, count - 1), head), depth);
+    T* out = rotated + i % kWidth * depth;
+    rotated_query(f.shape, f.inputs, first + i, head, out);
+    return out;
+  };
+  scratch.queries.columns = round_up(count, kWidth);
+  put_panels<Elements>(row, count, depth, kTileColumns, scratch.queries.panels);
 }
 
 template <class Elements>
 void pack_keys(const Forward& f, int64_t first, int64_t count, int64_t head, Scratch& scratch) {
   using T = typename Elements::Source;
   const AttentionShape& s = f.shape;
-  const int64_t nope = s.qk_nope_head_dim, rope = s.qk_rope_head_dim, stride = scratch.queries.depth,
-                values = scratch.queries.out_stride;
+  const int64_t nope = s.qk_nope_head_dim, rope = s.qk_rope_head_dim, stride = scratch.queries.depth;
   const auto kv_row = [&](int64_t i) {
     return static_cast<const T*>(f.inputs.kv) + ((first + i) * s.num_heads + head) * (nope + s.v_head_dim);
   };
@@ -81,13 +75,10 @@ void pack_keys(const Forward& f, int64_t first, int64_t count, int64_t head, Scr
     Elements::put_values(static_cast<const T*>(f.inputs.k_rope) + (first + i) * rope, rope, k, nope);
     Elements::end_row(k, nope + rope);
   }
-  for (int64_t i = 0; i < count; i += Elements::kDepth) {
-    const T* lines[Elements::kDepth];
-    for (int64_t d = 0; d < Elements::kDepth; ++d) lines[d] = kv_row(smaller(i + d, count - 1)) + nope;
-    put_step<Elements>(lines, count - i, s.v_head_dim, values, scratch.v + i / Elements::kDepth * values);
-  }
   const int64_t padded = round_up(count, kTileRows);
   std::memset(scratch.k + count * stride, 0, static_cast<size_t>((padded - count) * stride) * 4);
+  put_steps<Elements>([&](int64_t i) { return kv_row(i) + nope; }, count, s.v_head_dim, scratch.queries.out_stride,
+                      scratch.v);
 }
 
 // The block of keys after this one.

@@ -26,22 +26,6 @@ struct AttendQueries {
   int64_t out_stride;  // value dims padded to a multiple of kTileColumns
 };
 
-// Rows that are read after a step. They lie pages apart, where no prefetcher of the hardware follows: their lines are
-// called into L2 while scores are computed, a few for each tile (in bursts they would stall the loads of the products).
-struct RowsAhead {
-  static constexpr int64_t kLine = 64, kLinesATile = 4;
-  const char* row;
-  int64_t row_bytes, row_stride_bytes, num_rows;
-  int64_t done = 0;  // bytes of `row`
-  void call() {
-    for (int64_t i = 0; i < kLinesATile && num_rows > 0; ++i) {
-      __builtin_prefetch(row + done, 0, 2);
-      done += kLine;
-      if (done >= row_bytes) row += row_stride_bytes, --num_rows, done = 0;
-    }
-  }
-};
-
 struct AttendKeys {
   const float* k;  // [count, depth] units; rows up to the next multiple of kTileRows are readable and finite
   int64_t k_stride;
@@ -92,7 +76,7 @@ DSLITE_INLINE void score_tile(const AttendQueries& q, int64_t column, const Atte
   const float* panel = q.panels + column / kTileColumns * kTileColumns * q.depth + column % kTileColumns;
   for (int64_t k = first_key; k < end; k += kTileRows) {
     float* tile = scores + k * kAttendColumns;
-    ahead.call();
+    ahead.call(4);
     for (int64_t d = 0; d < q.depth; d += chain) {
       const TileOperands product{keys.k + k * keys.k_stride + d, keys.k_stride, 1,
                                  panel + d * kTileColumns,       kTileColumns,  smaller(q.depth - d, chain)};
