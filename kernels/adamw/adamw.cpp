@@ -1,6 +1,7 @@
 // Dispatch, and the fixed-order sum of the statistics' blocks.
 #include "kernels/adamw/adamw.h"
 
+#include "kernels/common/contract.h"
 #include "kernels/common/dispatch.h"
 
 namespace dslite::kernels {
@@ -21,13 +22,20 @@ void gradient_blocks(const Context& context, const float* gradient, int64_t size
 
 }  // namespace
 
-void adamw(const Context& context, const AdamW& arguments) { DSLITE_DISPATCH(context, adamw(context, arguments)); }
+void adamw(const Context& context, const AdamW& arguments) {
+  const AdamW& x = arguments;
+  DSLITE_CONTRACT(is_usable(context) && is_given(x.value, x.size));
+  DSLITE_CONTRACT(x.value_dtype == DType::kBFloat16 ? is_given(x.low, x.size) : !x.low);
+  DSLITE_CONTRACT(is_given(x.exp_avg, x.size) && is_given(x.exp_avg_sq, x.size));
+  DSLITE_DISPATCH(context, adamw(context, arguments));
+}
 
 int64_t gradient_statistics_scratch_bytes(int64_t size) {
   return num_blocks(size) * static_cast<int64_t>(sizeof(GradientStatistics));
 }
 
 GradientStatistics gradient_statistics(const Context& context, const float* gradient, int64_t size) {
+  DSLITE_CONTRACT(is_given(gradient, size) && is_usable(context, gradient_statistics_scratch_bytes(size)));
   auto* blocks = static_cast<GradientStatistics*>(context.scratch);
   gradient_blocks(context, gradient, size, blocks);
   GradientStatistics total{};
@@ -39,10 +47,12 @@ GradientStatistics gradient_statistics(const Context& context, const float* grad
 }
 
 void split_master(const Context& context, int64_t size, const float* master, uint16_t* value, int16_t* low) {
+  DSLITE_CONTRACT(is_usable(context) && is_given(master, size) && is_given(value, size) && is_given(low, size));
   DSLITE_DISPATCH(context, split_master(context, size, master, value, low));
 }
 
 void join_master(const Context& context, int64_t size, const uint16_t* value, const int16_t* low, float* master) {
+  DSLITE_CONTRACT(is_usable(context) && is_given(master, size) && is_given(value, size) && is_given(low, size));
   DSLITE_DISPATCH(context, join_master(context, size, value, low, master));
 }
 

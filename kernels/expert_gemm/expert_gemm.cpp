@@ -2,6 +2,7 @@
 // experts left out.
 #include "kernels/expert_gemm/expert_gemm.h"
 
+#include "kernels/common/contract.h"
 #include "kernels/gemm/gemm_many.h"
 
 namespace dslite::kernels {
@@ -52,6 +53,12 @@ PanelSource as_transposed(PanelSource source) {
   return source;
 }
 
+[[maybe_unused]] bool is_shape(const ExpertShape& s) {
+  return s.num_tokens >= 0 && s.num_rows >= 0 && s.num_experts >= 0 && s.hidden >= 0 && s.intermediate >= 0 &&
+         is_ascending(s.offsets, s.num_experts, s.num_rows) &&
+         (s.row_token ? are_below(s.row_token, s.num_rows, s.num_tokens) : s.num_rows <= s.num_tokens);
+}
+
 struct Expert {
   int64_t index, first_row, num_rows;
   const int32_t* row_token;  // or null
@@ -93,6 +100,12 @@ int64_t expert_forward_scratch_bytes(const ExpertShape& shape, int num_threads) 
 }
 
 void expert_forward(const Context& context, const ExpertForward& f) {
+  DSLITE_CONTRACT(is_shape(f.shape) && is_given(f.weights, f.shape.num_experts));
+  DSLITE_CONTRACT(is_usable(context, expert_forward_scratch_bytes(f.shape, context.num_threads)));
+  DSLITE_CONTRACT(is_matrix(f.x, f.shape.num_tokens, f.shape.hidden));
+  DSLITE_CONTRACT(is_matrix(f.z, f.shape.num_rows, 2 * f.shape.intermediate));
+  DSLITE_CONTRACT(!f.y.data || (is_matrix(f.a, f.shape.num_rows, f.shape.intermediate) &&
+                                is_matrix(f.y, f.shape.num_rows, f.shape.hidden)));
   const int64_t hidden = f.shape.hidden, width = f.shape.intermediate;
   ProductList first(context, f.shape.num_experts);
   for_each_used_expert(f.shape, [&](const Expert& e) {
@@ -139,6 +152,14 @@ int64_t expert_input_gradient_scratch_bytes(const ExpertShape& shape, int num_th
 }
 
 void expert_input_gradient(const Context& whole_context, const ExpertInputGradient& g) {
+  DSLITE_CONTRACT(is_shape(g.shape) && is_given(g.weights, g.shape.num_experts));
+  DSLITE_CONTRACT(is_usable(whole_context, expert_input_gradient_scratch_bytes(g.shape, whole_context.num_threads)));
+  DSLITE_CONTRACT(is_matrix(g.d_out, g.shape.num_tokens, g.shape.hidden));
+  DSLITE_CONTRACT(is_matrix(g.z, g.shape.num_rows, 2 * g.shape.intermediate));
+  DSLITE_CONTRACT(is_matrix(g.dz, g.shape.num_rows, 2 * g.shape.intermediate));
+  DSLITE_CONTRACT(!g.scaled_a.data || is_matrix(g.scaled_a, g.shape.num_rows, g.shape.intermediate));
+  DSLITE_CONTRACT(is_matrix(g.dx_rows, g.shape.num_rows, g.shape.hidden));
+  DSLITE_CONTRACT(!g.accumulate || g.dx_rows.dtype == DType::kFloat32);
   const int64_t hidden = g.shape.hidden, width = g.shape.intermediate;
   float* ds_parts = static_cast<float*>(whole_context.scratch);
   Context context = whole_context;
@@ -178,6 +199,12 @@ int64_t expert_weight_gradient_scratch_bytes(const ExpertShape& shape, int num_t
 }
 
 void expert_weight_gradient(const Context& context, const ExpertWeightGradient& g) {
+  DSLITE_CONTRACT(is_shape(g.shape) && is_given(g.gradients, g.shape.num_experts));
+  DSLITE_CONTRACT(is_usable(context, expert_weight_gradient_scratch_bytes(g.shape, context.num_threads)));
+  DSLITE_CONTRACT(is_matrix(g.x, g.shape.num_tokens, g.shape.hidden));
+  DSLITE_CONTRACT(is_matrix(g.d_out, g.shape.num_tokens, g.shape.hidden));
+  DSLITE_CONTRACT(is_matrix(g.dz, g.shape.num_rows, 2 * g.shape.intermediate));
+  DSLITE_CONTRACT(is_matrix(g.scaled_a, g.shape.num_rows, g.shape.intermediate));
   const int64_t hidden = g.shape.hidden, width = g.shape.intermediate;
   ProductList list(context, 3 * g.shape.num_experts);
   for_each_used_expert(g.shape, [&](const Expert& e) {

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 
+#include "kernels/common/contract.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/gemm/gemm_many.h"
 #include "kernels/gemm/gemm_tile.h"
+#include "kernels/gemm/packed.h"
 
 namespace dslite::kernels {
 
@@ -44,6 +46,31 @@ struct Tiling {
   int64_t rows = 0, columns = 0, row_tiles = 0, column_tiles = 0;
 };
 
+// X of a source as the operand [rows, columns] of a product.
+[[maybe_unused]] bool is_operand(const PanelSource& x, int64_t rows, int64_t columns) {
+  if (rows == 0 || columns == 0) return true;
+  const int64_t x_rows = x.transposed ? columns : rows, x_columns = x.transposed ? rows : columns;
+  if (x.layout == PanelLayout::kRowMajor) return x.data && (x_rows <= 1 || x.row_stride >= x_columns);
+  return x.data && x.transposed && !x.row_index && x.dtype == DType::kBFloat16 &&
+         reinterpret_cast<uintptr_t>(x.data) % 64 == 0 && x.row_stride >= (x_columns + 1) / 2 * 2 * kPairPanelRows;
+}
+[[maybe_unused]] bool is_product(const GemmProduct& x) {
+  if (x.m < 0 || x.n < 0 || x.num_parts < 1 || x.num_parts > 2) return false;
+  if (x.m == 0 || x.n == 0) return true;
+  for (int i = 0; i < x.num_parts; ++i) {
+    const GemmPart& part = x.parts[i];
+    if (part.k < 0 || part.a.layout != PanelLayout::kRowMajor) return false;
+    if (!is_operand(part.a, x.m, part.k) || !is_operand(part.b, part.k, x.n)) return false;
+  }
+  const GemmEpilogue& e = x.epilogue;
+  if (e.kind == EpilogueKind::kStore)
+    return is_matrix(x.c, x.m, x.n) && (!x.accumulate || x.c.dtype == DType::kFloat32);
+  if (x.accumulate || !is_matrix(x.c, x.m, 2 * x.n) || (e.a.data && !is_matrix(e.a, x.m, x.n))) return false;
+  if (e.kind == EpilogueKind::kSwigluBackward) return x.num_parts == 1 && is_matrix(e.z, x.m, 2 * x.n);
+  const GemmPart &gate = x.parts[0], &up = x.parts[1];
+  return x.num_parts == 2 && gate.k == up.k && gate.a.data == up.a.data && gate.b.dtype == up.b.dtype;
+}
+
 struct Sweep {
   const Context* context;
   const GemmProduct* products;
@@ -78,6 +105,9 @@ void run_task(void* state, int64_t task, int thread) {
 int64_t gemm_many_scratch_bytes(int num_threads) { return num_threads * kGemmThreadBytes; }
 
 void gemm_many(const Context& context, const GemmProduct* products, int64_t num_products) {
+  DSLITE_CONTRACT(is_given(products, num_products));
+  DSLITE_CONTRACT(is_usable(context, gemm_many_scratch_bytes(context.num_threads)));
+  for (int64_t i = 0; i < num_products; ++i) DSLITE_CONTRACT(is_product(products[i]));
   Sweep sweep{.context = &context, .products = products, .num_products = num_products};
   int64_t num_tasks = 0;
   for (int64_t i = 0; i < num_products; ++i) num_tasks += sweep.tiling(products[i]).count();

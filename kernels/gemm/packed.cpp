@@ -1,6 +1,7 @@
 // Hands panels to the threads.
 #include "kernels/gemm/packed.h"
 
+#include "kernels/common/contract.h"
 #include "kernels/common/dispatch.h"
 
 namespace dslite::kernels {
@@ -25,6 +26,11 @@ void run_panel(const Packing& packing, int64_t panel) {
 int64_t packed_bytes(int64_t rows, int64_t cols) { return num_panels(rows) * panel_elements(cols) * 2; }
 
 PanelSource pack_matrix(const Context& context, const PackMatrix& arguments) {
+  DSLITE_CONTRACT(is_usable(context) && arguments.rows >= 0 && arguments.cols >= 0);
+  DSLITE_CONTRACT(arguments.x.dtype == DType::kBFloat16 && arguments.x.layout == PanelLayout::kRowMajor);
+  DSLITE_CONTRACT(is_given(arguments.x.data, arguments.rows * arguments.cols));
+  DSLITE_CONTRACT(is_given(arguments.out, packed_bytes(arguments.rows, arguments.cols)));
+  DSLITE_CONTRACT(reinterpret_cast<uintptr_t>(arguments.out) % 64 == 0);
   Packing packing{.context = &context, .arguments = &arguments};
   context.parallel_for(
       num_panels(arguments.rows),

@@ -6,6 +6,7 @@
 #include <string>
 #include <tuple>
 
+#include "kernels/common/contract.h"
 #include "kernels/common/dispatch.h"
 
 namespace dslite::kernels {
@@ -37,17 +38,32 @@ double weighted_sum(const int32_t* counts, const float* probabilities, int64_t n
 
 void router_forward(const Context& context, const RouterConfig& config, const RouterForward& arguments) {
   check(config);
+  const int64_t scores = arguments.num_tokens * config.num_experts,
+                slots = arguments.num_tokens * config.num_experts_per_tok;
+  DSLITE_CONTRACT(is_usable(context) && is_given(arguments.logits, scores) &&
+                  is_given(arguments.probabilities, scores));
+  DSLITE_CONTRACT(is_given(arguments.indices, slots) && is_given(arguments.weights, slots));
+  DSLITE_CONTRACT(!arguments.replay || are_below(arguments.indices, slots, config.num_experts));
   DSLITE_DISPATCH(context, router_forward(context, config, arguments));
 }
 
 void router_backward(const Context& context, const RouterConfig& config, const RouterBackward& arguments) {
   check(config);
+  const int64_t scores = arguments.num_tokens * config.num_experts,
+                slots = arguments.num_tokens * config.num_experts_per_tok;
+  DSLITE_CONTRACT(is_usable(context) && is_given(arguments.probabilities, scores) &&
+                  is_given(arguments.d_logits, scores));
+  DSLITE_CONTRACT(is_given(arguments.indices, slots) && are_below(arguments.indices, slots, config.num_experts));
+  DSLITE_CONTRACT(is_given(arguments.d_weights, slots));
   DSLITE_DISPATCH(context, router_backward(context, config, arguments));
 }
 
 double balance_loss(const Context&, const RouterConfig& config, int64_t num_segments, const int64_t* offsets,
                     const float* probabilities, const int32_t* indices, int32_t* counts) {
   const int64_t E = config.num_experts, K = config.num_experts_per_tok;
+  DSLITE_CONTRACT(offsets && is_ascending(offsets, num_segments, offsets[num_segments]));
+  DSLITE_CONTRACT(is_given(counts, num_segments * E) && is_given(probabilities, offsets[num_segments] * E));
+  DSLITE_CONTRACT(are_below(indices, offsets[num_segments] * K, E));
   double total = 0;
   for (int64_t s = 0; s < num_segments; ++s) {
     int32_t* count = counts + s * E;
@@ -63,6 +79,9 @@ double balance_loss(const Context&, const RouterConfig& config, int64_t num_segm
 
 void balance_loss_backward(const Context& context, const RouterConfig& config, int64_t num_segments,
                            const int64_t* offsets, const int32_t* counts, float scale, float* d_probabilities) {
+  DSLITE_CONTRACT(is_usable(context) && offsets && is_ascending(offsets, num_segments, offsets[num_segments]));
+  DSLITE_CONTRACT(is_given(counts, num_segments * config.num_experts));
+  DSLITE_CONTRACT(is_given(d_probabilities, offsets[num_segments] * config.num_experts));
   DSLITE_DISPATCH(context,
                   balance_loss_backward(context, config, num_segments, offsets, counts, scale, d_probabilities));
 }
