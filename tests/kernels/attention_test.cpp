@@ -156,6 +156,9 @@ const std::vector<NamedCase>& cases() {
       {"one past a block of queries", {{193, 193}}, {1, 16, 8, 16}},
       {"a chunk past several blocks", {{200, 300}}, {1, 12, 4, 20}},
       {"a head of V2-Lite", {{130, 130}, {70, 70}}, {2, 128, 64, 128}},
+      {"documents around vectors of queries",
+       {{7, 7}, {8, 8}, {9, 9}, {15, 15}, {16, 16}, {17, 17}, {31, 31}, {32, 32}, {33, 33}, {49, 65}},
+       {2, 12, 4, 20}},
       {"no rope", {{20, 20}}, {2, 8, 0, 8}},
   };
   return table;

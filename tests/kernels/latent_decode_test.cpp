@@ -27,9 +27,13 @@ struct Shape {
 };
 const std::vector<Shape>& shapes() {
   static const std::vector<Shape> table = {
-      {"no sequences", {}, 2, 8, 4, 16},        {"one token", {1}, 1, 1, 2, 4},
-      {"odd dims", {3, 50, 1, 17}, 3, 7, 5, 6}, {"one past a step and a split", {97, 385, 384, 96}, 5, 33, 4, 10},
-      {"V2-Lite", {400, 7}, 16, 512, 64, 256},  {"more heads than a step holds", {130}, 50, 16, 8, 64},
+      {"no sequences", {}, 2, 8, 4, 16},
+      {"one token", {1}, 1, 1, 2, 4},
+      {"odd dims", {3, 50, 1, 17}, 3, 7, 5, 6},
+      {"one past a step and a split", {97, 385, 384, 96}, 5, 33, 4, 10},
+      {"V2-Lite", {400, 7}, 16, 512, 64, 256},
+      {"more heads than a step holds", {130}, 50, 16, 8, 64},
+      {"one head past a vector", {33}, 17, 12, 4, 8},
       {"no rope", {20}, 4, 16, 0, 8},
   };
   return table;
