@@ -23,11 +23,13 @@ struct Sums {
 };
 
 // Columns of B that are packed at once. All of them where a tile's C is in memory and is added to once, if they fit:
-// then C is walked along its rows, which memory gives at twice the rate of pieces 64 columns wide, pages apart.
+// then C is walked along its rows, which memory gives at twice the rate of pieces 64 columns wide, pages apart. Two
+// panels, if they fit, where B's own rows are read in such pieces.
 int64_t sweep_columns(const GemmTile& tile, const GemmPart& part, Sums sums, int64_t steps) {
   const bool once = tile.product->num_parts == 1 && part.k <= kGemmBlockK;
   const int64_t room = kPackedBytesB + kTileBytes;  // the sums' place is free
-  return once && !sums.kept && steps * round_up(tile.columns, kPanel) * 4 <= room ? tile.columns : kSweepColumns;
+  if (once && !sums.kept && steps * round_up(tile.columns, kPanel) * 4 <= room) return tile.columns;
+  return !part.b.transposed && steps * 2 * kSweepColumns * 4 <= kPackedBytesB ? 2 * kSweepColumns : kSweepColumns;
 }
 
 // The blocks of K of a tile's parts in the order in which they are multiplied.
@@ -44,13 +46,13 @@ Block next_block(const GemmTile& tile, Block block) {
   return later.exists(tile) ? later : Block{block.part + 1, 0};
 }
 
-// The columns that are packed after [n, n + kSweepColumns) of a block, unless those are the tile's last.
-LinesAhead next_of_b(const GemmTile& tile, Block block, int64_t n) {
-  n += kSweepColumns;
+// The columns that are packed after [n, n + sweep) of a block, unless those are the tile's last.
+LinesAhead next_of_b(const GemmTile& tile, Block block, int64_t n, int64_t sweep) {
+  n += sweep;
   if (n >= tile.columns) n = 0, block = next_block(tile, block);
   if (!block.exists(tile)) return {};
   const PanelSource& b = tile.product->parts[block.part].b;
-  const int64_t columns = smaller(kSweepColumns, tile.columns - n), k0 = block.k0, k = block.k(tile);
+  const int64_t columns = smaller(sweep, tile.columns - n), k0 = block.k0, k = block.k(tile);
   if (b.layout == PanelLayout::kPairPanels) return {packed_pairs(b, tile.n0 + n, k0), k * kPairPanelRows * 2};
   if (b.transposed) return {b, tile.n0 + n, columns, k0, k};
   return {b, k0, k, tile.n0 + n, columns};
@@ -100,7 +102,7 @@ void multiply_block(const GemmTile& tile, Block block, Sums sums, Store store, b
     } else {
       pack_b<ElementsB>({part.b, k0, k}, tile.n0 + n, columns, b);
     }
-    LinesAhead next_b = most_columns > kSweepColumns ? LinesAhead() : next_of_b(tile, block, n);
+    LinesAhead next_b = next_of_b(tile, block, n, most_columns);
     multiply_sweep<typename ElementsA::Multiply>({.rows = tile.rows,
                                                   .columns = columns,
                                                   .first = {.steps = steps,
