@@ -1,6 +1,7 @@
 // Dispatch of latent decode and the sizes of its scratch.
 #include "kernels/latent_decode/latent_decode.h"
 
+#include "kernels/common/contract.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/latent_decode/latent_decode_blocks.h"
 
@@ -34,6 +35,16 @@ int64_t latent_decode_scratch_bytes(const LatentDecode& arguments, int num_threa
 }
 
 void latent_decode(const Context& context, const LatentDecode& arguments) {
+  const LatentDecode& x = arguments;
+  const int64_t heads = x.num_sequences * x.num_heads;
+  DSLITE_CONTRACT(x.num_sequences >= 0 && x.num_heads >= 0 && x.kv_lora_rank >= 0 && x.qk_rope_head_dim >= 0);
+  DSLITE_CONTRACT(is_given(x.pages.kv_lengths, x.num_sequences));
+  DSLITE_CONTRACT(is_given(x.pages.block_table, x.num_sequences) && is_given(x.pages.data, x.num_sequences));
+  for (int64_t b = 0; b < x.num_sequences; ++b)
+    DSLITE_CONTRACT(x.pages.kv_lengths[b] >= 1 && x.pages.kv_lengths[b] <= x.pages.max_pages * x.pages.page_tokens);
+  DSLITE_CONTRACT(is_usable(context, latent_decode_scratch_bytes(x, context.num_threads)));
+  DSLITE_CONTRACT(is_given(x.q_latent, heads * x.kv_lora_rank) && is_given(x.out, heads * x.kv_lora_rank));
+  DSLITE_CONTRACT(is_given(x.q_rope, heads * x.qk_rope_head_dim));
   DSLITE_DISPATCH(context, latent_decode(context, arguments));
 }
 

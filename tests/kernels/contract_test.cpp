@@ -6,13 +6,16 @@
 #include <functional>
 
 #include "kernels/adamw/adamw.h"
+#include "kernels/attention/attention.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/expert_gemm/expert_gemm.h"
 #include "kernels/gemm/gemm_many.h"
 #include "kernels/gemm/packed.h"
+#include "kernels/latent_decode/latent_decode.h"
 #include "kernels/permute/permute.h"
 #include "kernels/rms_norm/rms_norm.h"
+#include "kernels/rope/rope.h"
 #include "kernels/router/router.h"
 #include "tests/support/test_data.h"
 
@@ -112,6 +115,41 @@ void replayed_expert_out_of_range() {
                   .replay = true});
 }
 
+void fewer_keys_than_queries() {
+  const int64_t queries[] = {0, 2}, keys[] = {0, 1};
+  const AttentionShape shape{.num_heads = 1,
+                             .qk_nope_head_dim = 2,
+                             .qk_rope_head_dim = 0,
+                             .v_head_dim = 2,
+                             .num_queries = 2,
+                             .num_keys = 1,
+                             .num_segments = 1,
+                             .q_offsets = queries,
+                             .kv_offsets = keys,
+                             .scale = 1};
+  attention_forward(KernelContext(kSet, 1, attention_forward_scratch_bytes(shape, 1)), shape, {}, nullptr, nullptr);
+}
+void odd_rotation() { rope(KernelContext(kSet), {.num_tokens = 0, .num_heads = 1, .rotated = 3}); }
+void longer_than_its_pages() {
+  const int64_t length = 9;
+  const int32_t page = 0;
+  float values[4] = {};
+  latent_decode(KernelContext(kSet), {.num_sequences = 1,
+                                      .num_heads = 1,
+                                      .kv_lora_rank = 2,
+                                      .qk_rope_head_dim = 0,
+                                      .scale = 1,
+                                      .pages = {.data = values,
+                                                .dtype = DType::kFloat32,
+                                                .page_tokens = 8,
+                                                .block_table = &page,
+                                                .max_pages = 1,
+                                                .kv_lengths = &length},
+                                      .q_latent = values,
+                                      .q_rope = values,
+                                      .out = values});
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, ContractDeathTest,
                          ::testing::Values(Violation{"GemmAccumulatesInFp32", "is_product", accumulate_into_bf16},
                                            Violation{"GemmScratch", "is_usable", too_little_scratch},
@@ -124,6 +162,9 @@ INSTANTIATE_TEST_SUITE_P(Kernels, ContractDeathTest,
                                            Violation{"CrossEntropyVocabulary", "vocab_size", empty_vocabulary},
                                            Violation{"EmbeddingDtype", "table.dtype", table_of_another_dtype},
                                            Violation{"AdamWLow", "x.low", bf16_without_low},
+                                           Violation{"AttentionKeys", "is_shape", fewer_keys_than_queries},
+                                           Violation{"RopeIsEven", "rotated", odd_rotation},
+                                           Violation{"LatentDecodePages", "max_pages", longer_than_its_pages},
                                            Violation{"RouterReplay", "replay", replayed_expert_out_of_range}),
                          [](const auto& info) { return info.param.name; });
 
