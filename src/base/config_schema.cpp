@@ -43,7 +43,11 @@ std::string list_text(const std::vector<T>& values, Text text) {
   for (size_t i = 0; i < values.size(); ++i) out += (i ? ", " : "") + text(values[i]);
   return out + "]";
 }
+// toml++'s printer of arrays and tables measures their numbers by casts that overflow, so these are named by their
+// size.
 std::string found_text(const toml::node& node) {
+  if (const auto* array = node.as_array()) return fmt::format("an array of {} values", array->size());
+  if (const auto* table = node.as_table()) return fmt::format("a table of {} keys", table->size());
   std::ostringstream type, value;
   type << node.type();
   if (const auto* text = node.as_string()) return "string " + shown(text->get());
