@@ -135,6 +135,19 @@ ChosenGradient chosen_gradient(const RouterConfig& config, const float* probabil
   return {inverse, product * inverse};
 }
 
+// The gradient of a softmax sums to 0 over a row: what rounding left of the sum is taken back. Balanced loads make g
+// nearly constant, so that g - sum_e g_e p_e has lost digits.
+void take_rest_back(int64_t num_experts, const float* p, float* d_logits) {
+  const int64_t whole = num_experts / kWidth * kWidth;
+  Float lanes = splat(0);
+  for (int64_t e = 0; e < whole; e += kWidth) lanes = lanes + load(d_logits + e);
+  float rest = sum(lanes);
+  for (int64_t e = whole; e < num_experts; ++e) rest += d_logits[e];
+  const Float share = splat(-rest);
+  for (int64_t e = 0; e < whole; e += kWidth) store(d_logits + e, fma(load(p + e), share, load(d_logits + e)));
+  for (int64_t e = whole; e < num_experts; ++e) d_logits[e] -= p[e] * rest;
+}
+
 void backward_rows(void* state, int64_t task, int) {
   const auto& [config, arguments] = *static_cast<const Job<RouterBackward>*>(state);
   const int64_t E = config->num_experts, K = config->num_experts_per_tok;
@@ -165,6 +178,7 @@ void backward_rows(void* state, int64_t task, int) {
       const int32_t e = indices[k];
       d_logits[e] = p[e] * ((extra ? extra[e] : 0) + apply(chosen, d_weights[k]) - dot);
     }
+    take_rest_back(E, p, d_logits);
   }
 }
 

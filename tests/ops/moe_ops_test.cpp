@@ -88,8 +88,8 @@ TEST(Router, Table) {
     EXPECT_TRUE(close(results[1], expected.weights, 1e-6));
     EXPECT_NEAR(routing.balance_loss_sum / expected.balance_sum.item<double>(), 1, 1e-6);
     ((expected.weights * d_weights.to(at::kDouble)).sum() + scale * expected.balance_sum).backward();
-    const double tolerance = c.num_experts > 1 ? 1e-6 : 1;  // of one expert the gradient is 0
-    EXPECT_TRUE(close(results[2], leaf64.grad(), 2 * tolerance));
+    const double tolerance = c.num_experts > 1 ? 5e-7 : 1;  // of one expert the gradient is 0
+    EXPECT_TRUE(close(results[2], leaf64.grad(), tolerance));
     const Tensor alone = leaf(logits);  // the balance loss by itself
     (scale * router64(c, alone, long_indices, sequence).balance_sum).backward();
     EXPECT_TRUE(close(results[3], alone.grad(), tolerance));

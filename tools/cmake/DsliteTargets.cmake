@@ -28,9 +28,10 @@ function(dslite_library name)
   endif()
 endfunction()
 
-# dslite_test(NAME [TORCH] [LINK targets...]): tests/NAME/*.cpp become one binary, one CTest entry.
+# dslite_test(NAME [TORCH] [SCALAR_TOO] [LINK targets...]): tests/NAME/*.cpp become one binary, one CTest entry; SCALAR_TOO: a second one
+# that forces the kernels that need no vector instructions.
 function(dslite_test name)
-  cmake_parse_arguments(arg "TORCH" "" "LINK" ${ARGN})
+  cmake_parse_arguments(arg "TORCH;SCALAR_TOO" "" "LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp")
   if(NOT sources)
     return()
@@ -42,10 +43,14 @@ function(dslite_test name)
     target_link_libraries(test_${name} PRIVATE dslite_torch)
     target_precompile_headers(test_${name} REUSE_FROM dslite_precompiled)
   endif()
-  add_test(NAME ${name} COMMAND test_${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/reports/test_${name}.xml)
   # Passive waiting: libgomp's idle threads spin, which makes everything slow on a machine with other work.
-  set_tests_properties(${name} PROPERTIES ENVIRONMENT
-                       "OMP_WAIT_POLICY=passive;LSAN_OPTIONS=print_suppressions=0:suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_suppressions.txt")
+  set(environment OMP_WAIT_POLICY=passive "LSAN_OPTIONS=print_suppressions=0:suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_suppressions.txt")
+  add_test(NAME ${name} COMMAND test_${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/reports/test_${name}.xml)
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")
+  if(arg_SCALAR_TOO)
+    add_test(NAME ${name}_scalar COMMAND test_${name})
+    set_tests_properties(${name}_scalar PROPERTIES ENVIRONMENT "${environment};DSLITE_INSTRUCTION_SET=scalar")
+  endif()
 endfunction()
 
 # dslite_commit(VARIABLE): the short hash of the checkout, "unknown" outside git; a new commit configures again.
