@@ -15,6 +15,16 @@ void product(const kernels::GemmArguments& arguments) {
   kernels::gemm(kernel_context(scratch_bytes), arguments);
 }
 
+// x[rows[t]], or x[t] without `rows`.
+kernels::PanelSource rows_of(const at::Tensor& x_TI, const at::Tensor& rows_T, int64_t tokens, int64_t width) {
+  kernels::PanelSource source = panel_source(x_TI);
+  DSLITE_CHECK_ROWS(x_TI, x_TI.scalar_type(), rows_T.defined() ? x_TI.size(0) : tokens, width);
+  if (!rows_T.defined()) return source;
+  DSLITE_CHECK_TENSOR(rows_T, at::kInt, tokens);
+  source.row_index = rows_T.const_data_ptr<int32_t>();
+  return source;
+}
+
 void input_gradient(const at::Tensor& dy_TO, const WeightRef& weight, const at::Tensor& dx_TI, bool accumulate) {
   DSLITE_CHECK_ROWS(dy_TO, dy_TO.scalar_type(), dy_TO.size(0), weight.out_features);
   product({.m = dy_TO.size(0),
@@ -43,13 +53,13 @@ at::Tensor linear(const at::Tensor& x_TI, const WeightRef& weight, at::ScalarTyp
   return y_TO;
 }
 
-void linear(const at::Tensor& x_TI, const WeightRef& weight, const at::Tensor& y_TO) {
-  DSLITE_CHECK_ROWS(x_TI, x_TI.scalar_type(), x_TI.size(0), weight.in_features);
-  DSLITE_CHECK_ROWS(y_TO, y_TO.scalar_type(), x_TI.size(0), weight.out_features);
-  product({.m = x_TI.size(0),
+void linear(const at::Tensor& x_TI, const WeightRef& weight, const at::Tensor& y_TO, const at::Tensor& rows_T) {
+  const int64_t tokens = (rows_T.defined() ? rows_T : x_TI).size(0);
+  DSLITE_CHECK_ROWS(y_TO, y_TO.scalar_type(), tokens, weight.out_features);
+  product({.m = tokens,
            .n = weight.out_features,
            .k = weight.in_features,
-           .a = panel_source(x_TI),
+           .a = rows_of(x_TI, rows_T, tokens, weight.in_features),
            .b = transposed(weight.source),
            .c = matrix(y_TO),
            .accumulate = false});
@@ -73,16 +83,16 @@ void add_linear_input_gradient(const at::Tensor& dy_TO, const WeightRef& weight,
   dx_TI.empty = false;
 }
 
-void add_linear_weight_gradient(const at::Tensor& x_TI, const at::Tensor& dy_TO, const WeightRef& weight) {
+void add_linear_weight_gradient(const at::Tensor& x_TI, const at::Tensor& dy_TO, const WeightRef& weight,
+                                const at::Tensor& rows_T) {
   if (!weight.trained) return;
-  DSLITE_CHECK_ROWS(x_TI, x_TI.scalar_type(), dy_TO.size(0), weight.in_features);
   DSLITE_CHECK_ROWS(dy_TO, dy_TO.scalar_type(), dy_TO.size(0), weight.out_features);
   DSLITE_CHECK_TENSOR(weight.trained->grad, at::kFloat, weight.out_features, weight.in_features);
   product({.m = weight.out_features,
            .n = weight.in_features,
            .k = dy_TO.size(0),
            .a = transposed(panel_source(dy_TO)),
-           .b = panel_source(x_TI),
+           .b = rows_of(x_TI, rows_T, dy_TO.size(0), weight.in_features),
            .c = matrix(weight.trained->grad),
            .accumulate = !weight.trained->grad_empty});
   weight.trained->grad_empty = false;

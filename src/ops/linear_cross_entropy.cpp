@@ -1,11 +1,12 @@
 #include "src/ops/linear_cross_entropy.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "src/ops/check.h"
@@ -29,30 +30,40 @@ void check_inputs(const at::Tensor& hidden_TD, const WeightRef& head, const Targ
   DSLITE_CHECK_TENSOR(targets.weight_T, at::kFloat, hidden_TD.size(0));
 }
 
-// The tokens that count, in their order: those with a label of a weight other than 0.
+// The tokens that count, in their order: those with a label of a weight other than 0. Undefined when all do.
 at::Tensor weighted_tokens(const Targets& targets) {
   const int64_t tokens = targets.labels_T.size(0);
   const auto* labels = targets.labels_T.const_data_ptr<int32_t>();
   const auto* weight = targets.weight_T.const_data_ptr<float>();
-  at::Tensor rows = at::empty({tokens}, at::kLong);
-  auto* next = rows.data_ptr<int64_t>();
+  at::Tensor rows_N = at::empty({tokens}, at::kInt);
+  int64_t count = 0;
   for (int64_t t = 0; t < tokens; ++t)
-    if (labels[t] >= 0 && weight[t] != 0) *next++ = t;
-  return rows.slice(0, 0, next - rows.data_ptr<int64_t>());
+    if (labels[t] >= 0 && weight[t] != 0) rows_N.data_ptr<int32_t>()[count++] = static_cast<int32_t>(t);
+  return count == tokens ? at::Tensor{} : rows_N.slice(0, 0, count);
 }
 
-// Calls after(begin, end, logits [end - begin, V]) for each chunk; with `gradient` the logits are by then their own
-// gradient.
+// The rows of a matrix that products read for tokens [begin, end) of those that count: x[rows[i]], or x[i].
+struct ChunkRows {
+  at::Tensor x, rows;
+};
+ChunkRows chunk_rows(const at::Tensor& x_TD, const at::Tensor& rows_N, int64_t begin, int64_t end) {
+  if (rows_N.defined()) return {x_TD, rows_N.slice(0, begin, end)};
+  return {x_TD.slice(0, begin, end), {}};
+}
+
+// Calls after(begin, end, logits [end - begin, V]) for each chunk of the tokens that count; with `gradient` the logits
+// are by then their own gradient. `targets` and the losses are those of the tokens that count.
 template <class After>
-TokenLosses for_each_chunk(const at::Tensor& hidden_TD, const WeightRef& head, const Targets& targets, float scale,
-                           bool gradient, const After& after) {
-  const int64_t tokens = hidden_TD.size(0), vocabulary = head.out_features;
+TokenLosses for_each_chunk(const at::Tensor& hidden_TD, const at::Tensor& rows_N, const WeightRef& head,
+                           const Targets& targets, float scale, bool gradient, const After& after) {
+  const int64_t tokens = targets.labels_T.size(0), vocabulary = head.out_features;
   TokenLosses losses{.loss_T = at::empty({tokens}, at::kFloat), .prediction_T = at::empty({tokens}, at::kInt)};
   const at::Tensor buffer = at::empty({std::min(tokens, kChunkTokens), vocabulary}, at::kFloat);
   for (int64_t begin = 0; begin < tokens; begin += kChunkTokens) {
     const int64_t end = std::min(tokens, begin + kChunkTokens);
     const at::Tensor logits = buffer.slice(0, 0, end - begin);
-    linear(hidden_TD.slice(0, begin, end), head, logits);
+    const auto [x, rows] = chunk_rows(hidden_TD, rows_N, begin, end);
+    linear(x, head, logits, rows);
     kernels::cross_entropy(kernel_context(), {.num_rows = end - begin,
                                               .vocab_size = vocabulary,
                                               .logits = logits.data_ptr<float>(),
@@ -68,26 +79,45 @@ TokenLosses for_each_chunk(const at::Tensor& hidden_TD, const WeightRef& head, c
   return losses;
 }
 
-// Calls run(hidden, targets) with the weighted tokens alone; its losses, spread over all tokens.
-template <class Run>
-TokenLosses of_weighted_tokens(const at::Tensor& hidden_TD, const Targets& targets, const at::Tensor& rows,
-                               const Run& run) {
-  const int64_t tokens = hidden_TD.size(0);
-  if (rows.size(0) == tokens) return run(hidden_TD, targets);
-  const TokenLosses losses = run(hidden_TD.index_select(0, rows), {.labels_T = targets.labels_T.index_select(0, rows),
-                                                                   .weight_T = targets.weight_T.index_select(0, rows)});
-  return {.loss_T = at::zeros({tokens}, at::kFloat).index_copy_(0, rows, losses.loss_T),
-          .prediction_T = at::full({tokens}, -1, at::kInt).index_copy_(0, rows, losses.prediction_T)};
+Targets of_rows(const Targets& targets, const at::Tensor& rows_N) {
+  if (!rows_N.defined()) return targets;
+  return {.labels_T = targets.labels_T.index_select(0, rows_N), .weight_T = targets.weight_T.index_select(0, rows_N)};
+}
+
+// The losses of the tokens that count, spread over all tokens.
+TokenLosses of_all(const TokenLosses& losses, const at::Tensor& rows_N, int64_t tokens) {
+  if (!rows_N.defined()) return losses;
+  return {.loss_T = at::zeros({tokens}, at::kFloat).index_copy_(0, rows_N.to(at::kLong), losses.loss_T),
+          .prediction_T = at::full({tokens}, -1, at::kInt).index_copy_(0, rows_N.to(at::kLong), losses.prediction_T)};
+}
+
+// Rows of `from` become rows `rows` of `to`.
+void scatter_rows(const at::Tensor& from_ND, const at::Tensor& rows_N, const at::Tensor& to_TD) {
+  const auto bytes = static_cast<int64_t>(from_ND.element_size());
+  const int64_t from_stride = from_ND.stride(0) * bytes, to_stride = to_TD.stride(0) * bytes;
+  const auto* from = static_cast<const std::byte*>(from_ND.const_data_ptr());
+  auto* to = static_cast<std::byte*>(to_TD.data_ptr());
+  const auto* rows = rows_N.const_data_ptr<int32_t>();
+  for (int64_t i = 0; i < rows_N.size(0); ++i)
+    std::memcpy(to + rows[i] * to_stride, from + i * from_stride, from_ND.size(1) * bytes);
+}
+
+// d_hidden of one chunk, straight into its rows where all tokens count.
+void hidden_gradient(const at::Tensor& d_logits, const WeightRef& head, const ChunkRows& d_hidden) {
+  if (!d_hidden.rows.defined()) return linear_input_gradient(d_logits, head, d_hidden.x);
+  const at::Tensor d_rows_ND = at::empty({d_logits.size(0), d_hidden.x.size(1)}, d_hidden.x.scalar_type());
+  linear_input_gradient(d_logits, head, d_rows_ND);
+  scatter_rows(d_rows_ND, d_hidden.rows, d_hidden.x);
 }
 
 }  // namespace
 
 TokenLosses linear_cross_entropy(const at::Tensor& hidden_TD, const WeightRef& head, const Targets& targets) {
   check_inputs(hidden_TD, head, targets);
-  return of_weighted_tokens(
-      hidden_TD, targets, weighted_tokens(targets), [&](const at::Tensor& hidden_ND, const Targets& some) {
-        return for_each_chunk(hidden_ND, head, some, 0, false, [](int64_t, int64_t, const at::Tensor&) {});
-      });
+  const at::Tensor rows_N = weighted_tokens(targets);
+  const TokenLosses losses = for_each_chunk(hidden_TD, rows_N, head, of_rows(targets, rows_N), 0, false,
+                                            [](int64_t, int64_t, const at::Tensor&) {});
+  return of_all(losses, rows_N, hidden_TD.size(0));
 }
 
 TokenLosses linear_cross_entropy_gradient(const at::Tensor& hidden_TD, const WeightRef& head, const Targets& targets,
@@ -95,18 +125,16 @@ TokenLosses linear_cross_entropy_gradient(const at::Tensor& hidden_TD, const Wei
   check_inputs(hidden_TD, head, targets);
   const bool below = d_hidden_TD.defined();
   if (below) DSLITE_CHECK_TENSOR(d_hidden_TD, hidden_TD.scalar_type(), hidden_TD.size(0), hidden_TD.size(1));
-  const at::Tensor rows = weighted_tokens(targets);
-  const bool all = rows.size(0) == hidden_TD.size(0);
-  return of_weighted_tokens(hidden_TD, targets, rows, [&](const at::Tensor& hidden_ND, const Targets& some) {
-    const at::Tensor d_hidden_ND = !below || all ? d_hidden_TD : at::empty_like(hidden_ND);
-    TokenLosses losses =
-        for_each_chunk(hidden_ND, head, some, scale, true, [&](int64_t begin, int64_t end, const at::Tensor& d_logits) {
-          if (below) linear_input_gradient(d_logits, head, d_hidden_ND.slice(0, begin, end));
-          add_linear_weight_gradient(hidden_ND.slice(0, begin, end), d_logits, head);
-        });
-    if (below && !all) d_hidden_TD.zero_().index_copy_(0, rows, d_hidden_ND);
-    return losses;
-  });
+  const at::Tensor rows_N = weighted_tokens(targets);
+  if (below && rows_N.defined()) d_hidden_TD.zero_();
+  const TokenLosses losses =
+      for_each_chunk(hidden_TD, rows_N, head, of_rows(targets, rows_N), scale, true,
+                     [&](int64_t begin, int64_t end, const at::Tensor& d_logits) {
+                       if (below) hidden_gradient(d_logits, head, chunk_rows(d_hidden_TD, rows_N, begin, end));
+                       const auto [x, rows] = chunk_rows(hidden_TD, rows_N, begin, end);
+                       add_linear_weight_gradient(x, d_logits, head, rows);
+                     });
+  return of_all(losses, rows_N, hidden_TD.size(0));
 }
 
 }  // namespace dslite::ops
