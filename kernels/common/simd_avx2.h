@@ -13,16 +13,22 @@ DSLITE_INLINE void store(float* p, Float a) { _mm256_storeu_ps(p, a.v); }
 DSLITE_INLINE Float load(const uint16_t* p) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16))};
 }
-DSLITE_INLINE void store(uint16_t* p, Float a) {
+DSLITE_INLINE __m256i round_to_bf16(Float a) {  // in the upper halves; the lower ones are undefined
   const __m256i word = _mm256_castps_si256(a.v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(word, 16), _mm256_set1_epi32(1));
-  const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(word, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
-  const __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(word, 16), _mm256_set1_epi32(0x40));
+  const __m256i rounded = _mm256_add_epi32(word, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i quiet = _mm256_or_si256(word, _mm256_set1_epi32(0x400000));
   const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
-  const __m256i bits = _mm256_blendv_epi8(rounded, quiet, is_nan);
-  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(bits, bits), 0xd8);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+  return _mm256_blendv_epi8(rounded, quiet, is_nan);
 }
+DSLITE_INLINE __m128i upper_halves(__m256i bits) {
+  const __m256i halves = _mm256_srli_epi32(bits, 16);
+  return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(halves, halves), 0xd8));
+}
+DSLITE_INLINE Float rounded_to_bf16(Float a) {
+  return {_mm256_castsi256_ps(_mm256_and_si256(round_to_bf16(a), _mm256_set1_epi32(static_cast<int>(0xffff0000))))};
+}
+DSLITE_INLINE void store(uint16_t* p, Float a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), upper_halves(round_to_bf16(a))); }
 // A fp32 master kept as {bf16 value, 16 more bits} (kernels/adamw/adamw.h); NaN becomes a quiet NaN with low 0.
 DSLITE_INLINE Float load_master(const uint16_t* value, const int16_t* low) {
   const __m256i high = _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(value))), 16);
@@ -73,6 +79,7 @@ DSLITE_INLINE Float round_to_whole(Float a) { return {_mm256_round_ps(a.v, _MM_F
 DSLITE_INLINE Float min(Float a, Float b) { return {_mm256_min_ps(a.v, b.v)}; }
 // Past the caches; p is 64-byte aligned.
 DSLITE_INLINE void stream(float* p, Float a) { _mm256_stream_ps(p, a.v); }
+DSLITE_INLINE void stream(uint16_t* p, Float a) { _mm_stream_si128(reinterpret_cast<__m128i*>(p), upper_halves(round_to_bf16(a))); }
 // p[0], p[0], p[1], p[1], ...: kWidth / 2 values; and neighbouring lanes exchanged.
 DSLITE_INLINE Float load_twice(const float* p) {
   return {_mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))};

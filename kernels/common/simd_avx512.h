@@ -25,6 +25,9 @@ DSLITE_INLINE __m512i round_to_bf16(Float a) {  // in the upper halves; the lowe
   const __mmask16 is_nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
   return _mm512_mask_or_epi32(rounded, is_nan, word, _mm512_set1_epi32(0x400000));
 }
+DSLITE_INLINE Float rounded_to_bf16(Float a) {
+  return {_mm512_castsi512_ps(_mm512_and_si512(round_to_bf16(a), _mm512_set1_epi32(static_cast<int>(0xffff0000))))};
+}
 DSLITE_INLINE void store(uint16_t* p, Float a) { store_words(p, _mm512_srli_epi32(round_to_bf16(a), 16)); }
 // A fp32 master kept as {bf16 value, 16 more bits} (kernels/adamw/adamw.h); NaN becomes a quiet NaN with low 0.
 DSLITE_INLINE Float load_master(const uint16_t* value, const int16_t* low) {
@@ -73,8 +76,11 @@ DSLITE_INLINE Float times_power_of_two(Float a, Float n) { return {_mm512_scalef
 DSLITE_INLINE Float round_to_whole(Float a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-// Past the caches; p is 64-byte aligned.
+// Past the caches; p is aligned to the vector.
 DSLITE_INLINE void stream(float* p, Float a) { _mm512_stream_ps(p, a.v); }
+DSLITE_INLINE void stream(uint16_t* p, Float a) {
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(round_to_bf16(a), 16)));
+}
 // p[0], p[0], p[1], p[1], ...: kWidth / 2 values; and neighbouring lanes exchanged.
 DSLITE_INLINE Float load_twice(const float* p) {
   const __m512i lanes = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);

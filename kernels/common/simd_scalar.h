@@ -12,6 +12,9 @@ DSLITE_INLINE Float load(const float* p) { return {*p}; }
 DSLITE_INLINE void store(float* p, Float a) { *p = a.v; }
 DSLITE_INLINE Float load(const uint16_t* p) { return {widen(*p)}; }
 DSLITE_INLINE void store(uint16_t* p, Float a) { *p = narrow(a.v); }
+DSLITE_INLINE Float rounded_to_bf16(Float a) { return {widen(narrow(a.v))}; }
+DSLITE_INLINE void stream(float* p, Float a) { store(p, a); }
+DSLITE_INLINE void stream(uint16_t* p, Float a) { store(p, a); }
 DSLITE_INLINE Float load_master(const uint16_t* value, const int16_t* low) {
   const uint32_t bits = (static_cast<uint32_t>(*value) << 16) + static_cast<uint32_t>(static_cast<int32_t>(*low));
   Float master;

@@ -22,6 +22,19 @@ DSLITE_INLINE void store_typed(void* p, DType dtype, int64_t i, Float a) {
   store(static_cast<uint16_t*>(p) + i, a);
 }
 
+// The same past the caches; the place is aligned to 64 bytes.
+DSLITE_INLINE void stream_typed(void* p, DType dtype, int64_t i, Float a) {
+  if (dtype == DType::kFloat32) return stream(static_cast<float*>(p) + i, a);
+  stream(static_cast<uint16_t*>(p) + i, a);
+}
+// A matrix that the caches cannot keep until it is read is written past them: its lines need not be fetched first.
+DSLITE_INLINE bool goes_past_caches(const Matrix& m, int64_t rows, int64_t columns) {
+  constexpr int64_t kCaches = int64_t{32} << 20;
+  const int64_t element = m.dtype == DType::kFloat32 ? 4 : 2;
+  return rows * columns * element > kCaches && m.row_stride * element % 64 == 0 &&
+         reinterpret_cast<uintptr_t>(m.data) % 64 == 0;
+}
+
 // Elements [i, i + count), count < kWidth, touching no other; the other lanes are 0.
 DSLITE_INLINE Float load_part(const void* p, DType dtype, int64_t i, int64_t count) {
   float lanes[kWidth] = {};
@@ -45,10 +58,7 @@ DSLITE_INLINE void store_part(void* p, DType dtype, int64_t i, int64_t count, Fl
 
 // The lanes as they read after a store and a load in `dtype`.
 DSLITE_INLINE Float rounded_to(DType dtype, Float a) {
-  if (dtype == DType::kFloat32) return a;
-  uint16_t bits[kWidth];
-  store(bits, a);
-  return load(bits);
+  return dtype == DType::kFloat32 ? a : rounded_to_bf16(a);
 }
 
 // out[j] = x[i + j] for j in [0, count); out[j] = 0 for j in [count, padded).

@@ -9,15 +9,28 @@ namespace {
 const void* row_of(const ConstMatrix& m, int64_t row) { return at_element(m.data, m.dtype, row * m.row_stride); }
 void* row_of(const Matrix& m, int64_t row) { return at_element(m.data, m.dtype, row * m.row_stride); }
 
+// A row that is written but not read again.
+struct Output {
+  Output(const Matrix& m, int64_t row, int64_t rows, int64_t width)
+      : row(row_of(m, row)), dtype(m.dtype), past_caches(goes_past_caches(m, rows, width)) {}
+  void* row;
+  DType dtype;
+  bool past_caches;
+};
+
 // Calls step(i, load, store) for each group of lanes of a row, the last one in part.
 struct Whole {
   Float read(const void* p, DType dtype, int64_t i) const { return load_typed(p, dtype, i); }
   void write(void* p, DType dtype, int64_t i, Float a) const { store_typed(p, dtype, i, a); }
+  void write(const Output& out, int64_t i, Float a) const {
+    out.past_caches ? stream_typed(out.row, out.dtype, i, a) : store_typed(out.row, out.dtype, i, a);
+  }
 };
 struct Part {
   int64_t count;
   Float read(const void* p, DType dtype, int64_t i) const { return load_part(p, dtype, i, count); }
   void write(void* p, DType dtype, int64_t i, Float a) const { store_part(p, dtype, i, count, a); }
+  void write(const Output& out, int64_t i, Float a) const { store_part(out.row, out.dtype, i, count, a); }
 };
 template <class Step>
 DSLITE_INLINE void for_each_lanes(int64_t width, const Step& step) {
@@ -45,7 +58,7 @@ struct Chains {
 
 void forward_row(const RmsNormForward& a, int64_t row) {
   const void* x = row_of(a.x, row);
-  void* y = row_of(a.y, row);
+  const Output y(a.y, row, a.num_rows, a.width);
   Chains squares;
   const void* h = x;
   DType h_dtype = a.x.dtype;
@@ -73,7 +86,7 @@ void forward_row(const RmsNormForward& a, int64_t row) {
   if (a.rstd) a.rstd[row] = rstd;
   for_each_lanes(a.width, [&](int64_t i, auto lanes) {
     const Float normed = rounded_to(h_dtype, lanes.read(h, h_dtype, i) * splat(rstd));
-    lanes.write(y, a.y.dtype, i, normed * lanes.read(a.weight, a.weight_dtype, i));
+    lanes.write(y, i, normed * lanes.read(a.weight, a.weight_dtype, i));
   });
 }
 
@@ -91,7 +104,7 @@ struct Backward {
 void backward_row(const RmsNormBackward& a, int64_t row, float* dw) {
   const void *h = row_of(a.h, row), *dy = row_of(a.dy, row);
   const void* d_residual = a.d_residual.data ? row_of(a.d_residual, row) : nullptr;
-  void* dh = row_of(a.dh, row);
+  const Output dh(a.dh, row, a.num_rows, a.width);
   const float rstd = a.rstd[row];
   Chains products;
   for_each_lanes(a.width, [&](int64_t i, auto lanes) {
@@ -109,7 +122,7 @@ void backward_row(const RmsNormBackward& a, int64_t row, float* dw) {
     const Float w_dy = lanes.read(a.weight, a.weight_dtype, i) * lanes.read(dy, a.dy.dtype, i);
     Float value = splat(rstd) * fma(lanes.read(h, a.h.dtype, i), splat(shrink), w_dy);
     if (d_residual) value = value + lanes.read(d_residual, a.d_residual.dtype, i);
-    lanes.write(dh, a.dh.dtype, i, value);
+    lanes.write(dh, i, value);
   });
 }
 

@@ -172,6 +172,43 @@ TEST_P(RmsNorm, BitsDoNotDependOnThreadsSavingOrOtherRows) {
   EXPECT_TRUE(std::isnan(after.y.at(70, 100)));
 }
 
+// Results of more than 32 MiB in whole lines are written past the caches; a row that does not end a line never is.
+TEST_P(RmsNorm, LargeResultsHaveTheBitsOfSmallOnes) {
+  const auto [set, dtype] = GetParam();
+  const int64_t width = 2048, rows = (int64_t{33} << 20) / (width * (dtype == DType::kFloat32 ? 4 : 2));
+  const TypedMatrix x = TypedMatrix::random(dtype, rows, width, 1), weight = TypedMatrix::random(dtype, 1, width, 2);
+  std::vector<float> rstd(rows);
+  const auto forward = [&](TypedMatrix y) {
+    kernels::rms_norm_forward(KernelContext(set, 2), {.num_rows = rows,
+                                                      .width = width,
+                                                      .eps = kEps,
+                                                      .x = x.view(),
+                                                      .residual = {},
+                                                      .weight = weight.data(),
+                                                      .weight_dtype = dtype,
+                                                      .h = {},
+                                                      .y = y.output(),
+                                                      .rstd = rstd.data()});
+    return y.values();
+  };
+  EXPECT_TRUE(test::same_bits(forward(TypedMatrix(dtype, rows, width)), forward(TypedMatrix(dtype, rows, width, 1))));
+  const auto backward = [&](TypedMatrix dh) {
+    kernels::rms_norm_backward(KernelContext(set, 2), {.num_rows = rows,
+                                                       .width = width,
+                                                       .h = x.view(),
+                                                       .rstd = rstd.data(),
+                                                       .weight = weight.data(),
+                                                       .weight_dtype = dtype,
+                                                       .dy = x.view(),
+                                                       .d_residual = {},
+                                                       .dh = dh.output(),
+                                                       .dw = nullptr,
+                                                       .accumulate_dw = false});
+    return dh.values();
+  };
+  EXPECT_TRUE(test::same_bits(backward(TypedMatrix(dtype, rows, width)), backward(TypedMatrix(dtype, rows, width, 1))));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, RmsNorm,
                          ::testing::Combine(::testing::ValuesIn(test::available_instruction_sets()),
                                             ::testing::Values(DType::kFloat32, DType::kBFloat16)));
