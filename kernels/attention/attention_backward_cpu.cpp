@@ -5,15 +5,11 @@
 namespace dslite::kernels::DSLITE_ISA {
 namespace {
 
-constexpr int64_t kLinesATile = 8;  // of d_kv, called while a tile is computed
-
 // Queries (x.a) against a panel of keys: the tiles of columns [c, c + kTileColumns) that hold a pair which is seen.
 template <class Multiply>
-void score_columns(TileOperands x, int64_t queries, int64_t keys, int64_t seen, int64_t c, float* scores,
-                   RowsAhead& ahead) {
+void score_columns(TileOperands x, int64_t queries, int64_t keys, int64_t seen, int64_t c, float* scores) {
   for (int64_t i = 0; i < queries; i += kTileRows, x.a += kTileRows * x.a_row) {
     const int64_t seen_by_last = smaller(keys, seen + i + kTileRows - 1) - c;
-    ahead.call(kLinesATile);
     if (seen_by_last > kWidth) {
       tile_store<Multiply>(x, scores + i * kKeys + c, kKeys);
     } else if (seen_by_last > 0) {
@@ -24,16 +20,15 @@ void score_columns(TileOperands x, int64_t queries, int64_t keys, int64_t seen, 
 
 // S = q k^T into p, dP = dO v^T into d_s.
 template <class Elements>
-void score_products(const Task<Elements>& t, int64_t first, int64_t queries, int64_t keys, int64_t seen,
-                    RowsAhead& ahead) {
+void score_products(const Task<Elements>& t, int64_t first, int64_t queries, int64_t keys, int64_t seen) {
   using Multiply = typename Elements::Multiply;
   const int64_t depth = num_steps(t.depth, Elements::kDepth), values = num_steps(t.values, Elements::kDepth);
   const float *q = t.q_rows + first * t.depth_units, *d_out = t.d_out_rows + first * t.value_units;
   for (int64_t c = 0; c < keys; c += kTileColumns) {
     score_columns<Multiply>({q, t.depth_units, 1, t.k_panels + c * depth, kTileColumns, depth}, queries, keys, seen, c,
-                            t.p, ahead);
+                            t.p);
     score_columns<Multiply>({d_out, t.value_units, 1, t.v_panels + c * values, kTileColumns, values}, queries, keys,
-                            seen, c, t.d_s, ahead);
+                            seen, c, t.d_s);
   }
 }
 
@@ -110,12 +105,11 @@ void backward_task(void* state, int64_t number, int thread) {
   for (int64_t key = 0; key < t.m; key += kKeys) {
     const int64_t keys = smaller(t.m - key, kKeys);
     pack_keys(t, key, keys);
-    RowsAhead ahead = rows_of_d_kv(t, key, keys);
     const int64_t first_query = larger(0, key - (t.m - t.n)) / kQueries * kQueries;  // query i sees keys 0 .. m - n + i
     for (int64_t i = first_query; i < t.n; i += kQueries) {
       const int64_t queries = smaller(t.n - i, kQueries), seen = t.m - t.n + i + 1 - key;
       if (Elements::kDepth > 1) std::memset(t.d_s_rows, 0, static_cast<size_t>(kQueries * t.kRowKeys) * 4);
-      score_products(t, i, queries, keys, seen, ahead);
+      score_products(t, i, queries, keys, seen);
       probabilities(t, i, queries, keys, seen);
       accumulate(t, i, queries, keys, seen);
     }

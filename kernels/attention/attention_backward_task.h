@@ -140,16 +140,6 @@ void pack_keys(const Task<Elements>& t, int64_t first, int64_t count) {
   std::memset(t.d_v, 0, static_cast<size_t>(kKeys * t.value_stride) * 4);
 }
 
-// What write_keys will write.
-template <class Elements>
-RowsAhead rows_of_d_kv(const Task<Elements>& t, int64_t first, int64_t count) {
-  const int64_t bytes = (t.nope() + t.values) * static_cast<int64_t>(sizeof(typename Elements::Source));
-  return {.row = reinterpret_cast<const char*>(t.d_kv(first)),
-          .row_bytes = bytes,
-          .row_stride_bytes = bytes * t.b.shape.num_heads,
-          .num_rows = count};
-}
-
 template <class Elements>
 void write_keys(const Task<Elements>& t, int64_t first, int64_t count) {
   const int64_t nope = t.nope(), rope = t.rope();
