@@ -16,7 +16,8 @@ TEST(Linear, Table) {
   const Tolerance forward{2e-6, 4e-3}, weight_gradient{2e-6, 5e-3};
   const int64_t shapes[][3] = {{1, 1, 1}, {7, 5, 3}, {65, 513, 70}, {3, 1030, 2}, {530, 33, 129}};  // T, I, O
   for (const at::ScalarType dtype : kDtypes) {
-    for (const auto& [tokens, inputs, outputs] : shapes) {
+    for (const auto& shape : shapes) {
+      const int64_t tokens = shape[0], inputs = shape[1], outputs = shape[2];
       SCOPED_TRACE(testing::Message() << dtype << " " << tokens << " " << inputs << " " << outputs);
       // x, y and dy are ranges of columns of wider matrices.
       const Tensor x = random_tensor({tokens, inputs + 3}, 1, 1, dtype).slice(1, 2, 2 + inputs);
@@ -64,7 +65,8 @@ TEST(RmsNorm, Table) {
   const Tolerance forward{1e-6, 4e-3}, backward{2e-6, 8e-3};
   const int64_t shapes[][2] = {{1, 5}, {3, 7}, {130, 36}, {65, 513}};
   for (const at::ScalarType dtype : kDtypes) {
-    for (const auto& [rows, width] : shapes) {
+    for (const auto& shape : shapes) {
+      const int64_t rows = shape[0], width = shape[1];
       for (const bool summed : {false, true}) {
         SCOPED_TRACE(testing::Message() << dtype << " " << rows << " " << width << " " << summed);
         const Tensor x = random_tensor({rows, width + 2}, 1, 1, dtype).slice(1, 1, 1 + width);

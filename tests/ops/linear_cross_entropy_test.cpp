@@ -33,7 +33,8 @@ TEST(LinearCrossEntropy, Table) {
   const Tolerance loss{1e-6, 1e-4}, backward{1e-5, 1e-2}, head_gradient{1e-5, 4e-3};
   const int64_t shapes[][3] = {{1, 3, 2}, {20, 33, 67}, {512, 20, 131}, {1100, 17, 300}};  // T, D, V
   for (const at::ScalarType dtype : kDtypes) {
-    for (const auto& [tokens, width, vocabulary] : shapes) {
+    for (const auto& shape : shapes) {
+      const int64_t tokens = shape[0], width = shape[1], vocabulary = shape[2];
       SCOPED_TRACE(testing::Message() << dtype << " " << tokens << " " << width << " " << vocabulary);
       Inputs in = make_inputs(tokens, width, vocabulary, dtype);
       const WeightRef head = ops::weight_ref(in.head);
