@@ -174,7 +174,8 @@ TEST_P(RmsNorm, BitsDoNotDependOnThreadsSavingOrOtherRows) {
 
 // Results of more than 32 MiB in whole lines are written past the caches; a row that does not end a line never is.
 TEST_P(RmsNorm, LargeResultsHaveTheBitsOfSmallOnes) {
-  const auto [set, dtype] = GetParam();
+  const kernels::InstructionSet set = std::get<0>(GetParam());
+  const DType dtype = std::get<1>(GetParam());
   const int64_t width = 2048, rows = (int64_t{33} << 20) / (width * (dtype == DType::kFloat32 ? 4 : 2));
   const TypedMatrix x = TypedMatrix::random(dtype, rows, width, 1), weight = TypedMatrix::random(dtype, 1, width, 2);
   std::vector<float> rstd(rows);
