@@ -1,8 +1,12 @@
 #include "src/base/memory.h"
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <iterator>
 #include <string>
+
+#include "src/base/control_group.h"
 
 namespace dslite {
 namespace {
@@ -26,7 +30,12 @@ ProcessMemory process_memory() {
   return {.resident_bytes = field_bytes("/proc/self/status", "VmRSS:"),
           .peak_resident_bytes = field_bytes("/proc/self/status", "VmHWM:")};
 }
-int64_t available_memory_bytes() { return field_bytes("/proc/meminfo", "MemAvailable:"); }
+int64_t available_memory_bytes() {
+  std::ifstream file("/proc/self/cgroup");
+  const std::string groups{std::istreambuf_iterator<char>(file), {}};
+  const int64_t machine = field_bytes("/proc/meminfo", "MemAvailable:");
+  return std::min(machine, control_group_memory_left(groups).value_or(machine));
+}
 int64_t free_swap_bytes() { return field_bytes("/proc/meminfo", "SwapFree:"); }
 
 }  // namespace dslite

@@ -9,7 +9,7 @@ struct ProcessMemory {
   int64_t peak_resident_bytes = 0;  // the most so far (VmHWM)
 };
 ProcessMemory process_memory();
-int64_t available_memory_bytes();  // what a new program can have without swapping (MemAvailable)
+int64_t available_memory_bytes();  // what can be had without swapping: MemAvailable, or what a container leaves
 int64_t free_swap_bytes();
 
 }  // namespace dslite
