@@ -85,8 +85,10 @@ class LinesAhead {
   int64_t take(int64_t most, const char** lines) {
     int64_t count = 0;
     for (; count < most && row_ < last_row_; ++row_, at_ = 0) {
-      const char* line = base_ + (row_index_ ? row_index_[row_] : row_) * stride_;
-      for (; count < most && at_ < bytes_; at_ += kLine) lines[count++] = line + at_;
+      const char* line = base_ + (row_index_ ? row_index_[row_] : row_) * stride_ + at_;
+      const int64_t here = smaller(most - count, (bytes_ - at_ + kLine - 1) / kLine);
+      for (int64_t i = 0; i < here; ++i) lines[count + i] = line + i * kLine;
+      count += here, at_ += here * kLine;
       if (at_ < bytes_) break;
     }
     return count;
