@@ -4,7 +4,6 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <torch/headeronly/version.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -79,7 +78,7 @@ void prepare_memory() {
   // LibTorch reads this before its first allocation: large tensors on huge pages, where the system leaves the choice to
   // programs. Products that walk down the rows of a weight otherwise wait for address translation.
   setenv("THP_MEM_ALLOC_ENABLE", "1", 0);
-  ops::keep_freed_blocks(int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 16);
+  ops::keep_freed_blocks();
 }
 
 int run_command_line(int argc, char** argv) {
