@@ -87,8 +87,9 @@ Targets of_rows(const Targets& targets, const at::Tensor& rows_N) {
 // The losses of the tokens that count, spread over all tokens.
 TokenLosses of_all(const TokenLosses& losses, const at::Tensor& rows_N, int64_t tokens) {
   if (!rows_N.defined()) return losses;
-  return {.loss_T = at::zeros({tokens}, at::kFloat).index_copy_(0, rows_N.to(at::kLong), losses.loss_T),
-          .prediction_T = at::full({tokens}, -1, at::kInt).index_copy_(0, rows_N.to(at::kLong), losses.prediction_T)};
+  const at::Tensor rows = rows_N.to(at::kLong);
+  return {.loss_T = at::zeros({tokens}, at::kFloat).index_copy_(0, rows, losses.loss_T),
+          .prediction_T = at::full({tokens}, -1, at::kInt).index_copy_(0, rows, losses.prediction_T)};
 }
 
 // Rows of `from` become rows `rows` of `to`.

@@ -30,7 +30,7 @@ void reuse() {
   at::Tensor a = bytes(8 * kMiB);
   const void* first = a.data_ptr();
   a.reset();
-  const at::Tensor larger = bytes(9 * kMiB), far_smaller = bytes(6 * kMiB), small = bytes(kMiB / 4);
+  const at::Tensor larger = bytes(9 * kMiB), far_smaller = bytes(6 * kMiB), small = bytes(kMiB / 2);
   leave_if(larger.data_ptr() != first && far_smaller.data_ptr() != first && small.data_ptr() != first);
   const at::Tensor same = bytes(8 * kMiB - 4096), second = bytes(8 * kMiB);
   leave_if(same.data_ptr() == first && second.data_ptr() != first);
@@ -48,18 +48,17 @@ void oldest() {
   std::_Exit(0);
 }
 
-// Tensors of random sizes live and die in random order: nobody's values change, and the process never holds more than
-// the live ones did at their most, but for a 32nd and the eighth that a block may be too large.
-void random_lives() {
+// Tensors of random sizes live and die in random order: nobody's values change. `measured`: and the process never holds
+// more than the live ones did at their most, but for a 32nd and the eighth that a block may be too large.
+void random_lives(int64_t smallest, bool measured) {
   ops::keep_freed_blocks();
   const RandomStream random(7, RandomPurpose::kTest);
   std::vector<at::Tensor> live(16);
   int64_t now = 0, most = 0;
   const int64_t before = process_memory().resident_bytes;
-  const bool plain = std::string_view(DSLITE_SANITIZE).empty();  // a sanitizer keeps freed memory for itself
   for (uint64_t i = 0; i < 2000; ++i) {
     at::Tensor& place = live[random.below(3 * i, live.size())];
-    const auto size = kMiB + static_cast<int64_t>(random.below(3 * i + 1, 6 * kMiB));
+    const auto size = smallest + static_cast<int64_t>(random.below(3 * i + 1, 6 * kMiB));
     const uint8_t mark = static_cast<uint8_t>(i % 251);
     if (place.defined()) {
       const auto* data = place.const_data_ptr<uint8_t>();
@@ -73,7 +72,7 @@ void random_lives() {
     now += size;
     most = std::max(most, now);
     const int64_t limit = (most + most / 8) * 33 / 32 + 2 * kMiB;
-    leave_if(!plain || process_memory().resident_bytes - before <= limit);
+    leave_if(!measured || process_memory().resident_bytes - before <= limit);
   }
   std::_Exit(0);
 }
@@ -86,8 +85,11 @@ class FreedBlocks : public testing::Test {
 
 TEST_F(FreedBlocks, ServeTheNextTensorOfAboutTheirSize) { EXPECT_EXIT(reuse(), testing::ExitedWithCode(0), ""); }
 TEST_F(FreedBlocks, MakeRoomOldestFirst) { EXPECT_EXIT(oldest(), testing::ExitedWithCode(0), ""); }
+// Sizes on either side of the smallest that is kept.
+TEST_F(FreedBlocks, BelongToOneTensor) { EXPECT_EXIT(random_lives(kMiB / 2, false), testing::ExitedWithCode(0), ""); }
 TEST_F(FreedBlocks, TakeLittleMoreThanTensorsAtTheirMost) {
-  EXPECT_EXIT(random_lives(), testing::ExitedWithCode(0), "");
+  const bool measured = std::string_view(DSLITE_SANITIZE).empty();  // a sanitizer keeps freed memory for itself
+  EXPECT_EXIT(random_lives(kMiB, measured), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
